@@ -1,0 +1,53 @@
+package fleet
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// A ReportStatus says whether a report is whole.
+type ReportStatus string
+
+// The states of a report.
+const (
+	ReportOK      ReportStatus = "ok"
+	ReportPartial ReportStatus = "partial" // a section was cut off, timed out, was denied as a whole or could not be read
+)
+
+// A Finding is what one collector learned, before it is stored as a report.
+type Finding struct {
+	Type          string
+	SchemaVersion int
+	Status        ReportStatus
+	Facts         []byte // RFC 8785 canonical JSON
+	Metrics       []byte // JSON
+	Unavailable   map[string]string
+	ContentHash   [32]byte
+}
+
+// A Report is what one collector learned from one host at one time.
+type Report struct {
+	ID            uuid.UUID
+	HostID        uuid.UUID
+	Host          string // its name
+	Type          string
+	Status        ReportStatus
+	CreatedAt     time.Time
+	SchemaVersion int
+	Facts         []byte // JSON object
+	Metrics       []byte // JSON object; nil when its retention is over
+	Unavailable   map[string]string
+	ContentHash   []byte
+	TaskID        *uuid.UUID
+	CollectionID  *uuid.UUID
+	ConfirmedAt   *time.Time // when these facts were last seen to hold
+}
+
+// A ReportFilter selects reports within a scope, newest first. The zero value selects all of the scope.
+type ReportFilter struct {
+	HostID *uuid.UUID
+	Type   string
+	Since  time.Time // inclusive; zero means unbounded
+	Until  time.Time // exclusive; zero means unbounded
+}

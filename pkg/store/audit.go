@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/rollcallhq/rollcall/pkg/fleet"
+)
+
+// Audit writes who did what to what. It belongs into the transaction of what was done.
+func (s *Store) Audit(ctx context.Context, actor fleet.Actor, e fleet.AuditEntry) error {
+	details := e.Details
+	if details == nil {
+		details = map[string]any{}
+	}
+	outcome := "ok"
+	if e.Denied {
+		outcome = "denied"
+	}
+	id := fleet.NewID()
+	_, err := s.db.Exec(ctx, `
+		insert into audit_logs (id, created_at, user_id, actor, action, outcome, resource_type, resource_id, details, ip_address)
+		values (@id, @created_at, @user_id, @actor, @action, @outcome, @resource_type, @resource_id, @details, nullif(@address, '')::inet)`,
+		pgx.NamedArgs{
+			"id": id, "created_at": fleet.TimeOf(id), "user_id": actor.UserID, "actor": actor.String(),
+			"action": e.Action, "outcome": outcome, "resource_type": e.ResourceType, "resource_id": e.ResourceID,
+			"details": details, "address": actor.Address,
+		})
+	return fail(err, "writing the audit log")
+}
+
+// An IdempotentAnswer is what a write with an Idempotency-Key was answered.
+type IdempotentAnswer struct {
+	RequestHash []byte
+	Status      int // 0 while the first request is under way
+	Location    string
+	Body        []byte // nil where the answer held a secret
+}
+
+// BeginIdempotent takes the actor's key for a request. It returns nil if the key was free, and otherwise what is
+// known of the earlier request with it.
+func (s *Store) BeginIdempotent(ctx context.Context, actor uuid.UUID, key string, hash []byte, ttl time.Duration) (*IdempotentAnswer, error) {
+	tag, err := s.db.Exec(ctx, `
+		insert into idempotency_keys (actor_id, key, request_hash, expires_at) values ($1, $2, $3, now() + $4)
+		on conflict (actor_id, key) do update set request_hash = excluded.request_hash, status = null, location = null,
+			answer = null, created_at = now(), expires_at = excluded.expires_at
+		where idempotency_keys.expires_at < now()`, actor, key, hash, ttl)
+	if err != nil {
+		return nil, fail(err, "taking an idempotency key")
+	}
+	if tag.RowsAffected() == 1 {
+		return nil, nil //nolint:nilnil // the key was free
+	}
+	var a IdempotentAnswer
+	err = s.db.QueryRow(ctx, `
+		select request_hash, coalesce(status, 0), coalesce(location, ''), answer from idempotency_keys
+		where actor_id = $1 and key = $2`, actor, key).Scan(&a.RequestHash, &a.Status, &a.Location, &a.Body)
+	return &a, notFound(err, "idempotency key")
+}
+
+// EndIdempotent keeps the answer for the key.
+func (s *Store) EndIdempotent(ctx context.Context, actor uuid.UUID, key string, a IdempotentAnswer) error {
+	_, err := s.db.Exec(ctx, `
+		update idempotency_keys set status = $3, location = $4, answer = $5 where actor_id = $1 and key = $2`,
+		actor, key, a.Status, a.Location, a.Body)
+	return fail(err, "keeping an idempotent answer")
+}
+
+// ForgetIdempotent frees the key of a request that changed nothing.
+func (s *Store) ForgetIdempotent(ctx context.Context, actor uuid.UUID, key string) error {
+	_, err := s.db.Exec(ctx, "delete from idempotency_keys where actor_id = $1 and key = $2", actor, key)
+	return fail(err, "freeing an idempotency key")
+}

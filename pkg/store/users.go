@@ -1,0 +1,73 @@
+package store
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/rollcallhq/rollcall/pkg/fleet"
+)
+
+const userColumns = `u.id, u.username, u.password_hash, u.role, coalesce(u.selector, ''), u.version, u.created_at, u.updated_at, u.disabled_at`
+
+func scanUser(row pgx.CollectableRow) (fleet.User, error) {
+	var u fleet.User
+	err := row.Scan(&u.ID, &u.Username, &u.PasswordHash, &u.Role, &u.Selector, &u.Version, &u.CreatedAt, &u.UpdatedAt, &u.DisabledAt)
+	return u, err
+}
+
+// User returns the user of the ID.
+func (s *Store) User(ctx context.Context, id uuid.UUID) (fleet.User, error) {
+	rows, _ := s.db.Query(ctx, "select "+userColumns+" from users u where u.id = $1", id)
+	u, err := pgx.CollectExactlyOneRow(rows, scanUser)
+	return u, notFound(err, "user")
+}
+
+// UserByName returns the user of the name, which is in lower case.
+func (s *Store) UserByName(ctx context.Context, name string) (fleet.User, error) {
+	rows, _ := s.db.Query(ctx, "select "+userColumns+" from users u where u.username = $1", name)
+	u, err := pgx.CollectExactlyOneRow(rows, scanUser)
+	return u, notFound(err, "user")
+}
+
+// AddFirstUser stores u if there is no user yet, and reports whether it did. Any number of processes may call it
+// at once.
+func (s *Store) AddFirstUser(ctx context.Context, u fleet.User) (bool, error) {
+	added := false
+	err := s.InTx(ctx, func(tx *Store) error {
+		if _, err := tx.db.Exec(ctx, "select pg_advisory_xact_lock(hashtext('rollcall.first_user'))"); err != nil {
+			return err
+		}
+		tag, err := tx.db.Exec(ctx, `
+			insert into users (id, username, password_hash, role)
+			select $1, $2, $3, $4 where not exists (select from users)`, u.ID, u.Username, u.PasswordHash, u.Role)
+		added = err == nil && tag.RowsAffected() == 1
+		return err
+	})
+	return added, fail(err, "adding the first user")
+}
+
+// HasUsers reports whether there is any user.
+func (s *Store) HasUsers(ctx context.Context) (bool, error) {
+	var has bool
+	err := s.db.QueryRow(ctx, "select exists (select from users)").Scan(&has)
+	return has, fail(err, "looking for users")
+}
+
+// AddUser stores a new user.
+func (s *Store) AddUser(ctx context.Context, u fleet.User) error {
+	_, err := s.db.Exec(ctx, `
+		insert into users (id, username, password_hash, role, selector) values ($1, $2, $3, $4, nullif($5, ''))`,
+		u.ID, u.Username, u.PasswordHash, u.Role, u.Selector)
+	if violates(err, uniqueViolation, "users_username_key") {
+		return fleet.Errorf(fleet.Conflict, "a user of that name exists already").WithCode("name_taken")
+	}
+	return fail(err, "adding a user")
+}
+
+// SetPassword stores a user's new password hash.
+func (s *Store) SetPassword(ctx context.Context, id uuid.UUID, hash string) error {
+	_, err := s.db.Exec(ctx, "update users set password_hash = $2, version = version + 1, updated_at = now() where id = $1", id, hash)
+	return fail(err, "setting a password")
+}
