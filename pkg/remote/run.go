@@ -1,0 +1,101 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/rollcallhq/rollcall/pkg/fleet"
+)
+
+// Run runs command by the user's login shell, without a terminal, with stdin as its standard input. A command that
+// ends is no failure, whatever its exit status.
+//
+// When ctx ends, the command is sent SIGKILL, and the connection is closed at the latest two seconds later, because
+// nothing else ends the wait for a host that is gone; the failure then is what context.Cause says: the
+// *fleet.Failure in it, deadline_exceeded, or else cancelled. The Output holds whatever arrived so far. A command
+// that sends more than MaxStdout is ended as well, and that is not a failure: Truncated tells.
+//
+// One command runs at a time; a second Run meanwhile fails.
+func (c *Conn) Run(ctx context.Context, command string, stdin []byte, options RunOptions) (Output, error) {
+	none := Output{ExitStatus: -1}
+	if !c.running.TryLock() {
+		return none, fleet.Fail(fleet.CodeInternal, errors.New("a second command on a busy connection"), "phase", phaseSession)
+	}
+	defer c.running.Unlock()
+	began := time.Now()
+	e, err := c.open(ctx, command, options)
+	if err != nil {
+		return none, err
+	}
+	e.start(stdin)
+	err = e.await(ctx)
+	output := e.output()
+	output.Duration = time.Since(began)
+	return output, err
+}
+
+// open opens a session and starts the command in it. After a failure the connection is of no further use.
+func (c *Conn) open(ctx context.Context, command string, options RunOptions) (*execution, error) {
+	stop := context.AfterFunc(ctx, func() { _ = c.wire.Close() })
+	channel, requests, err := c.ssh.OpenChannel("session", nil)
+	if err != nil {
+		return nil, c.openFailure(ctx, stop(), err)
+	}
+	e := newExecution(c, channel, options)
+	// From now on, or a server that asks much before it answers would block the reading of its answer.
+	e.streams.Go(func() { e.attend(requests) })
+	accepted, err := channel.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{command}))
+	alive := stop()
+	if err == nil && accepted && alive {
+		return e, nil
+	}
+	_ = c.wire.Close()
+	e.streams.Wait()
+	if err != nil || !alive {
+		return nil, c.openFailure(ctx, alive, err)
+	}
+	return nil, fleet.Fail(fleet.CodeShellRestricted, errors.New("the server refused the exec request"),
+		"phase", phaseSession, "reason", "exec request refused")
+}
+
+// openFailure classifies a session that could not be opened; alive tells that ctx had no part in it.
+func (c *Conn) openFailure(ctx context.Context, alive bool, err error) *fleet.Failure {
+	if !alive {
+		return ended(ctx, phaseSession)
+	}
+	if refused, ok := errors.AsType[*ssh.OpenChannelError](err); ok {
+		return fleet.Fail(fleet.CodeSessionRefused, err, "phase", phaseSession,
+			"reason", refused.Reason.String(), "message", printable(refused.Message, 256))
+	}
+	return c.lost(err, phaseSession)
+}
+
+// isLost reports whether the connection has ended, asked when a channel has ended without an exit status: that may
+// be the server's way or the first sign of the connection's end.
+func (c *Conn) isLost() bool {
+	if c.wire.broken.Load() {
+		return true
+	}
+	// After a disconnect message the channels end just before the connection does.
+	soon := time.NewTimer(100 * time.Millisecond)
+	defer soon.Stop()
+	select {
+	case <-c.over:
+		return true
+	case <-soon.C:
+		return false
+	}
+}
+
+// lost returns the failure of this connection having broken.
+func (c *Conn) lost(err error, phase string) *fleet.Failure {
+	select {
+	case <-c.dead:
+		return lost(err, phase, "keepalive unanswered")
+	default:
+		return lost(err, phase, "connection lost")
+	}
+}
