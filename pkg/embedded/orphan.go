@@ -1,0 +1,74 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rollcallhq/rollcall/pkg/fleet"
+)
+
+// A postmaster is what a PostgreSQL server says about itself in its data directory.
+type postmaster struct {
+	pid   int
+	ready bool
+}
+
+// readPostmaster reads postmaster.pid: process, directory, start, port, socket, address, shared memory and status,
+// a line each; the last lines are missing while the server starts.
+func readPostmaster(data string) (postmaster, error) {
+	text, err := readSmall(filepath.Join(data, "postmaster.pid"), 4<<10)
+	if err != nil {
+		return postmaster{}, err
+	}
+	lines := strings.Split(string(text), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
+	if err != nil || pid <= 1 {
+		return postmaster{}, fmt.Errorf("postmaster.pid does not start with a process number")
+	}
+	return postmaster{pid: pid, ready: len(lines) > 7 && strings.TrimSpace(lines[7]) == "ready"}, nil
+}
+
+// endOrphan ends the server that a killed parent may have left over this data: usually it is shutting down already
+// and only needs a moment. The caller holds the lock on the directory, so nobody else has a right to that server.
+// A file that names a process which is somebody else's by now is removed, because PostgreSQL would take it for real.
+func (c *cluster) endOrphan(ctx context.Context, log *slog.Logger) error {
+	pm, err := readPostmaster(c.data)
+	if err != nil || !alive(pm.pid) {
+		// Missing, unreadable or stale: PostgreSQL knows best what to do about it.
+		return nil //nolint:nilerr // see above
+	}
+	here, known := worksIn(pm.pid, c.data)
+	if known && !here {
+		log.WarnContext(ctx, "removing a stale postmaster.pid", "pid", pm.pid, "dir", c.data)
+		if err := os.Remove(filepath.Join(c.data, "postmaster.pid")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing a stale postmaster.pid: %w", err)
+		}
+		return nil
+	}
+	if !known {
+		return nil // PostgreSQL refuses to start if the process is a server, and says so
+	}
+	log.WarnContext(ctx, "ending the server that a killed process left", "pid", pm.pid, "dir", c.data)
+	for _, r := range []rung{{syscall.SIGINT, 20 * time.Second}, {syscall.SIGQUIT, 5 * time.Second}} {
+		_ = signal(pm.pid, r.signal) // gone already is what we want
+		wait, cancel := context.WithTimeout(ctx, r.wait)
+		err := poll(wait, 20*time.Millisecond, func() (bool, error) {
+			here, known := worksIn(pm.pid, c.data)
+			return known && !here || !alive(pm.pid), nil
+		})
+		cancel()
+		if err == nil {
+			return nil
+		}
+	}
+	return fleet.Errorf(fleet.Unavailable, "PostgreSQL (process %d) still runs over %s and cannot be stopped", pm.pid, c.data)
+}
