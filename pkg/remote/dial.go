@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"strconv"
@@ -34,6 +35,12 @@ type Target struct {
 	Verify func(ctx context.Context, key Key) error
 
 	Options Options
+}
+
+// Format prints the address and the credential as it prints itself, whatever the verb. Without it, a target inside
+// of something printed by an ill-fitting verb would show the bytes of the secrets.
+func (t Target) Format(s fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(s, "%s port %d, %s", t.Address, t.Port, t.Credential)
 }
 
 // Options bound what a connection may take. The zero value takes the defaults.

@@ -49,7 +49,7 @@ func TestDialNamesWhatTheNetworkDid(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			target := listen(t, tt.serve).target()
-			target.Options.HandshakeTimeout = 300 * time.Millisecond
+			target.Options.HandshakeTimeout = time.Second
 			_, err := remote.Dial(within(t), target)
 			failure := failureOf(t, err, tt.want)
 			if failure.Details["phase"] != tt.phase {
@@ -216,7 +216,7 @@ func TestNoCredentialBeforeTheHostKeyIsVerified(t *testing.T) {
 			s.start(t)
 			target := s.target(rightPassword)
 			target.Verify = tt.verify
-			target.Options.HandshakeTimeout = 500 * time.Millisecond
+			target.Options.HandshakeTimeout = 2 * time.Second
 			_, err := remote.Dial(within(t), target)
 			failureOf(t, err, tt.want)
 			if got := s.attempts.Load(); got != 0 {
