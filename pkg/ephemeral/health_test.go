@@ -5,8 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -53,7 +52,7 @@ func TestHealth(t *testing.T) {
 	})
 	t.Run("is ok behind a Unix socket", func(t *testing.T) {
 		t.Parallel()
-		dir, err := os.MkdirTemp("", "redis") // t.TempDir is too long a path for a socket
+		dir, err := os.MkdirTemp("", "redis") //nolint:usetesting // t.TempDir is too long a path for a socket
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -251,7 +250,7 @@ func TestSentinel(t *testing.T) {
 func TestTLSVerifiesTheServer(t *testing.T) {
 	t.Parallel()
 	impostor := httptest.NewUnstartedServer(http.NotFoundHandler())
-	impostor.Config.ErrorLog = log.New(io.Discard, "", 0) // it says that the handshake failed, which is the point
+	impostor.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // it says that the handshake failed, which is the point
 	impostor.StartTLS()
 	t.Cleanup(impostor.Close)
 	_, s := open(t, "rediss://"+impostor.Listener.Addr().String())

@@ -143,19 +143,26 @@ func open(tb testing.TB, url string) (redis.UniversalClient, *ephemeral.Store) {
 	return client, ephemeral.New(client)
 }
 
-// onBoth runs f with a Store on an in-process Redis and on a real one.
-func onBoth(t *testing.T, f func(t *testing.T, s *ephemeral.Store)) {
-	t.Helper()
-	t.Run("in-process", func(t *testing.T) {
-		t.Parallel()
-		_, s := open(t, "redis://"+miniredis.RunT(t).Addr())
-		f(t, s)
-	})
-	t.Run("redis-server", func(t *testing.T) {
-		t.Parallel()
-		_, s := open(t, startRedis(t).url())
-		f(t, s)
-	})
+// A backend is one kind of Redis to test on.
+type backend struct {
+	name string
+	open func(tb testing.TB) *ephemeral.Store
+}
+
+// backends are an in-process Redis and a real one.
+func backends() []backend {
+	return []backend{
+		{"in-process", func(tb testing.TB) *ephemeral.Store {
+			tb.Helper()
+			_, s := open(tb, "redis://"+miniredis.RunT(tb).Addr())
+			return s
+		}},
+		{"redis-server", func(tb testing.TB) *ephemeral.Store {
+			tb.Helper()
+			_, s := open(tb, startRedis(tb).url())
+			return s
+		}},
+	}
 }
 
 // eventually calls f until it returns nil, and fails the test with its last error after 15 s.

@@ -50,48 +50,56 @@ func wantEnded(t *testing.T, err error) {
 
 func TestSessionLife(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *ephemeral.Store) {
-		sess := create(t, s, newSession(uuid.New()))
-		got, err := s.Session(t.Context(), sess.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := sess
-		want.RefreshHash = nil
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("Session (-want +got):\n%s", diff)
-		}
-		for range 2 { // ending it twice is no error
-			if err := s.DeleteSession(t.Context(), sess.ID); err != nil {
-				t.Fatalf("DeleteSession: %v", err)
+	for _, b := range backends() {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			s := b.open(t)
+			sess := create(t, s, newSession(uuid.New()))
+			got, err := s.Session(t.Context(), sess.ID)
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		_, err = s.Session(t.Context(), sess.ID)
-		wantEnded(t, err)
-		_, err = s.RotateRefresh(t.Context(), sess.ID, hash("r0"), hash("r1"))
-		wantEnded(t, err)
-		_, err = s.Session(t.Context(), uuid.New())
-		wantEnded(t, err)
-	})
+			want := sess
+			want.RefreshHash = nil
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("Session (-want +got):\n%s", diff)
+			}
+			for range 2 { // ending it twice is no error
+				if err := s.DeleteSession(t.Context(), sess.ID); err != nil {
+					t.Fatalf("DeleteSession: %v", err)
+				}
+			}
+			_, err = s.Session(t.Context(), sess.ID)
+			wantEnded(t, err)
+			_, err = s.RotateRefresh(t.Context(), sess.ID, hash("r0"), hash("r1"))
+			wantEnded(t, err)
+			_, err = s.Session(t.Context(), uuid.New())
+			wantEnded(t, err)
+		})
+	}
 }
 
 func TestSessionExpires(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *ephemeral.Store) {
-		sess := newSession(uuid.New())
-		sess.ExpiresAt = time.Now().Add(300 * time.Millisecond)
-		create(t, s, sess)
-		eventually(t, func(ctx context.Context) error {
-			if _, err := s.Session(ctx, sess.ID); fleet.CodeOf(err) != ephemeral.CodeSessionEnded {
-				return fmt.Errorf("the session lives: %w", err)
+	for _, b := range backends() {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			s := b.open(t)
+			sess := newSession(uuid.New())
+			sess.ExpiresAt = time.Now().Add(300 * time.Millisecond)
+			create(t, s, sess)
+			eventually(t, func(ctx context.Context) error {
+				if _, err := s.Session(ctx, sess.ID); fleet.CodeOf(err) != ephemeral.CodeSessionEnded {
+					return fmt.Errorf("the session lives: %w", err)
+				}
+				return nil
+			})
+			sessions, err := s.UserSessions(t.Context(), sess.UserID)
+			if err != nil || len(sessions) != 0 {
+				t.Errorf("UserSessions after the end = %v, %v", sessions, err)
 			}
-			return nil
 		})
-		sessions, err := s.UserSessions(t.Context(), sess.UserID)
-		if err != nil || len(sessions) != 0 {
-			t.Errorf("UserSessions after the end = %v, %v", sessions, err)
-		}
-	})
+	}
 }
 
 func TestSessionsLeaveNothingBehind(t *testing.T) {
@@ -164,150 +172,170 @@ func TestRotateRefresh(t *testing.T) {
 		{"of a token that never was leaves the session alone", []step{{"guess", "x1", unknown}, {"r0", "r1", "ok"}}, true},
 		{"to the current token from one that never was is refused", []step{{"guess", "r0", unknown}, {"r0", "r1", "ok"}}, true},
 	}
-	onBoth(t, func(t *testing.T, s *ephemeral.Store) {
-		for _, tt := range tests {
-			t.Run(tt.name, func(t *testing.T) {
-				sess := create(t, s, newSession(uuid.New()))
-				for i, step := range tt.steps {
-					got, err := s.RotateRefresh(t.Context(), sess.ID, hash(step.from), hash(step.to))
-					if fleet.CodeOf(err) != step.code {
-						t.Fatalf("step %d, from %s to %s = %v (code %s), want %s", i+1, step.from, step.to, err, fleet.CodeOf(err), step.code)
+	for _, b := range backends() {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			s := b.open(t)
+			for _, tt := range tests {
+				t.Run(tt.name, func(t *testing.T) {
+					sess := create(t, s, newSession(uuid.New()))
+					for i, step := range tt.steps {
+						got, err := s.RotateRefresh(t.Context(), sess.ID, hash(step.from), hash(step.to))
+						if fleet.CodeOf(err) != step.code {
+							t.Fatalf("step %d, from %s to %s = %v (code %s), want %s", i+1, step.from, step.to, err, fleet.CodeOf(err), step.code)
+						}
+						if err == nil && (got.ID != sess.ID || got.UserID != sess.UserID || !got.ExpiresAt.Equal(sess.ExpiresAt)) {
+							t.Errorf("step %d returns %+v", i+1, got)
+						}
+						if err != nil && fleet.KindOf(err) != fleet.Unauthenticated {
+							t.Errorf("step %d is of kind %d", i+1, fleet.KindOf(err))
+						}
 					}
-					if err == nil && (got.ID != sess.ID || got.UserID != sess.UserID || !got.ExpiresAt.Equal(sess.ExpiresAt)) {
-						t.Errorf("step %d returns %+v", i+1, got)
+					if _, err := s.Session(t.Context(), sess.ID); (err == nil) != tt.lives {
+						t.Errorf("afterwards Session = %v, want it to live: %v", err, tt.lives)
 					}
-					if err != nil && fleet.KindOf(err) != fleet.Unauthenticated {
-						t.Errorf("step %d is of kind %d", i+1, fleet.KindOf(err))
-					}
-				}
-				if _, err := s.Session(t.Context(), sess.ID); (err == nil) != tt.lives {
-					t.Errorf("afterwards Session = %v, want it to live: %v", err, tt.lives)
-				}
-			})
-		}
-	})
+				})
+			}
+		})
+	}
 }
 
 func TestRotateRefreshRemembersTheLast32(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *ephemeral.Store) {
-		sess := create(t, s, newSession(uuid.New()))
-		for i := range 40 {
-			if _, err := s.RotateRefresh(t.Context(), sess.ID, hash(fmt.Sprintf("r%d", i)), hash(fmt.Sprintf("r%d", i+1))); err != nil {
-				t.Fatalf("rotation %d: %v", i+1, err)
+	for _, b := range backends() {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			s := b.open(t)
+			sess := create(t, s, newSession(uuid.New()))
+			for i := range 40 {
+				if _, err := s.RotateRefresh(t.Context(), sess.ID, hash(fmt.Sprintf("r%d", i)), hash(fmt.Sprintf("r%d", i+1))); err != nil {
+					t.Fatalf("rotation %d: %v", i+1, err)
+				}
 			}
-		}
-		_, err := s.RotateRefresh(t.Context(), sess.ID, hash("r7"), hash("x"))
-		wantEnded(t, err) // forgotten: refused
-		_, err = s.RotateRefresh(t.Context(), sess.ID, hash("r8"), hash("x"))
-		if fleet.CodeOf(err) != ephemeral.CodeRefreshReused {
-			t.Errorf("the oldest remembered token = %v, want reuse", err)
-		}
-	})
+			_, err := s.RotateRefresh(t.Context(), sess.ID, hash("r7"), hash("x"))
+			wantEnded(t, err) // forgotten: refused
+			_, err = s.RotateRefresh(t.Context(), sess.ID, hash("r8"), hash("x"))
+			if fleet.CodeOf(err) != ephemeral.CodeRefreshReused {
+				t.Errorf("the oldest remembered token = %v, want reuse", err)
+			}
+		})
+	}
 }
 
 func TestRotateRefreshIsAtomic(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *ephemeral.Store) {
-		sess := create(t, s, newSession(uuid.New()))
-		errs := make([]error, 12)
-		var wg sync.WaitGroup
-		for i := range errs {
-			wg.Go(func() {
-				_, errs[i] = s.RotateRefresh(t.Context(), sess.ID, hash("r0"), hash(fmt.Sprintf("new%d", i)))
-			})
-		}
-		wg.Wait()
-		codes := map[string]int{}
-		for _, err := range errs {
-			codes[fleet.CodeOf(err)]++
-		}
-		// The winner may find its session ended by the first loser when it reads it back.
-		if codes["ok"] > 1 || codes[ephemeral.CodeRefreshReused] != 1 || codes["ok"]+codes[ephemeral.CodeSessionEnded] != 11 {
-			t.Errorf("12 uses of one token ended as %v, want one winner at most and one reuse", codes)
-		}
-		_, err := s.Session(t.Context(), sess.ID)
-		wantEnded(t, err)
-	})
+	for _, b := range backends() {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			s := b.open(t)
+			sess := create(t, s, newSession(uuid.New()))
+			errs := make([]error, 12)
+			var wg sync.WaitGroup
+			for i := range errs {
+				wg.Go(func() {
+					_, errs[i] = s.RotateRefresh(t.Context(), sess.ID, hash("r0"), hash(fmt.Sprintf("new%d", i)))
+				})
+			}
+			wg.Wait()
+			codes := map[string]int{}
+			for _, err := range errs {
+				codes[fleet.CodeOf(err)]++
+			}
+			// The winner may find its session ended by the first loser when it reads it back.
+			if codes["ok"] > 1 || codes[ephemeral.CodeRefreshReused] != 1 || codes["ok"]+codes[ephemeral.CodeSessionEnded] != 11 {
+				t.Errorf("12 uses of one token ended as %v, want one winner at most and one reuse", codes)
+			}
+			_, err := s.Session(t.Context(), sess.ID)
+			wantEnded(t, err)
+		})
+	}
 }
 
 func TestUserSessions(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *ephemeral.Store) {
-		user, other := uuid.New(), uuid.New()
-		var ids []uuid.UUID
-		for i := range 4 {
-			sess := newSession(user)
-			sess.ExpiresAt = sess.ExpiresAt.Add(time.Duration(i) * time.Minute)
-			ids = append(ids, create(t, s, sess).ID)
-		}
-		foreign := create(t, s, newSession(other))
-		listed := func() []uuid.UUID {
-			t.Helper()
-			sessions, err := s.UserSessions(t.Context(), user)
-			if err != nil {
+	for _, b := range backends() {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			s := b.open(t)
+			user, other := uuid.New(), uuid.New()
+			var ids []uuid.UUID
+			for i := range 4 {
+				sess := newSession(user)
+				sess.ExpiresAt = sess.ExpiresAt.Add(time.Duration(i) * time.Minute)
+				ids = append(ids, create(t, s, sess).ID)
+			}
+			foreign := create(t, s, newSession(other))
+			listed := func() []uuid.UUID {
+				t.Helper()
+				sessions, err := s.UserSessions(t.Context(), user)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got []uuid.UUID
+				for _, sess := range sessions {
+					got = append(got, sess.ID)
+				}
+				return got
+			}
+			if got, want := listed(), []uuid.UUID{ids[3], ids[2], ids[1], ids[0]}; !slices.Equal(got, want) {
+				t.Errorf("UserSessions = %v, want %v", got, want)
+			}
+			if err := s.DeleteSession(t.Context(), ids[2]); err != nil {
 				t.Fatal(err)
 			}
-			var got []uuid.UUID
-			for _, sess := range sessions {
-				got = append(got, sess.ID)
+			if got, want := listed(), []uuid.UUID{ids[3], ids[1], ids[0]}; !slices.Equal(got, want) {
+				t.Errorf("UserSessions after one has ended = %v, want %v", got, want)
 			}
-			return got
-		}
-		if got, want := listed(), []uuid.UUID{ids[3], ids[2], ids[1], ids[0]}; !slices.Equal(got, want) {
-			t.Errorf("UserSessions = %v, want %v", got, want)
-		}
-		if err := s.DeleteSession(t.Context(), ids[2]); err != nil {
-			t.Fatal(err)
-		}
-		if got, want := listed(), []uuid.UUID{ids[3], ids[1], ids[0]}; !slices.Equal(got, want) {
-			t.Errorf("UserSessions after one has ended = %v, want %v", got, want)
-		}
-		if err := s.DeleteUserSessions(t.Context(), user, ids[1], foreign.ID); err != nil {
-			t.Fatal(err)
-		}
-		if got, want := listed(), []uuid.UUID{ids[1]}; !slices.Equal(got, want) {
-			t.Errorf("UserSessions after ending all but one = %v, want %v", got, want)
-		}
-		_, err := s.Session(t.Context(), ids[0])
-		wantEnded(t, err)
-		if err := s.DeleteUserSessions(t.Context(), user); err != nil {
-			t.Fatal(err)
-		}
-		if got := listed(); len(got) != 0 {
-			t.Errorf("UserSessions after ending all = %v", got)
-		}
-		if _, err := s.Session(t.Context(), foreign.ID); err != nil {
-			t.Errorf("another user's session: %v", err)
-		}
-	})
+			if err := s.DeleteUserSessions(t.Context(), user, ids[1], foreign.ID); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := listed(), []uuid.UUID{ids[1]}; !slices.Equal(got, want) {
+				t.Errorf("UserSessions after ending all but one = %v, want %v", got, want)
+			}
+			_, err := s.Session(t.Context(), ids[0])
+			wantEnded(t, err)
+			if err := s.DeleteUserSessions(t.Context(), user); err != nil {
+				t.Fatal(err)
+			}
+			if got := listed(); len(got) != 0 {
+				t.Errorf("UserSessions after ending all = %v", got)
+			}
+			if _, err := s.Session(t.Context(), foreign.ID); err != nil {
+				t.Errorf("another user's session: %v", err)
+			}
+		})
+	}
 }
 
 func TestUserHasAtMost100Sessions(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *ephemeral.Store) {
-		user := uuid.New()
-		var ids []uuid.UUID
-		for i := range ephemeral.MaxSessionsPerUser + 3 {
-			sess := newSession(user)
-			sess.ExpiresAt = sess.ExpiresAt.Add(time.Duration(i) * time.Second)
-			ids = append(ids, create(t, s, sess).ID)
-		}
-		// One that would expire before all others is kept all the same: it has just signed in.
-		short := newSession(user)
-		short.ExpiresAt = short.ExpiresAt.Add(-time.Minute)
-		create(t, s, short)
-		sessions, err := s.UserSessions(t.Context(), user)
-		if err != nil || len(sessions) != ephemeral.MaxSessionsPerUser {
-			t.Fatalf("UserSessions = %d sessions, %v", len(sessions), err)
-		}
-		for i, id := range append(ids[:5:5], short.ID) {
-			_, err := s.Session(t.Context(), id)
-			if lives := err == nil; lives != (i >= 4) {
-				t.Errorf("session %d of those that expire first: %v", i+1, err)
+	for _, b := range backends() {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			s := b.open(t)
+			user := uuid.New()
+			var ids []uuid.UUID
+			for i := range ephemeral.MaxSessionsPerUser + 3 {
+				sess := newSession(user)
+				sess.ExpiresAt = sess.ExpiresAt.Add(time.Duration(i) * time.Second)
+				ids = append(ids, create(t, s, sess).ID)
 			}
-		}
-	})
+			// One that would expire before all others is kept all the same: it has just signed in.
+			short := newSession(user)
+			short.ExpiresAt = short.ExpiresAt.Add(-time.Minute)
+			create(t, s, short)
+			sessions, err := s.UserSessions(t.Context(), user)
+			if err != nil || len(sessions) != ephemeral.MaxSessionsPerUser {
+				t.Fatalf("UserSessions = %d sessions, %v", len(sessions), err)
+			}
+			for i, id := range append(ids[:5:5], short.ID) {
+				_, err := s.Session(t.Context(), id)
+				if lives := err == nil; lives != (i >= 4) {
+					t.Errorf("session %d of those that expire first: %v", i+1, err)
+				}
+			}
+		})
+	}
 }
 
 func TestUnreadableSessionIsOurFault(t *testing.T) {

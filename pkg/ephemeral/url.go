@@ -200,6 +200,6 @@ func (a *address) setDB(s string) error {
 	if err != nil || n > maxDB {
 		return errors.New("the database of the Redis URL is not a number; for example redis://127.0.0.1:6379/0")
 	}
-	a.db = int(n) //nolint:gosec // at most maxDB
+	a.db = int(n)
 	return nil
 }
