@@ -142,9 +142,9 @@ func (s *Signer) Verify(token string, now time.Time) (Access, error) {
 
 // keyOf finds the key that t says it was signed with.
 func (s *Signer) keyOf(t *jwt.Token) (any, error) {
-	id, _ := t.Header["kid"].(string) //nolint:errcheck // no ID, or one that is no string, finds no key
+	id, isText := t.Header["kid"].(string)
 	key, ok := s.keys[id]
-	if !ok {
+	if !isText || !ok {
 		return nil, errors.New("the signing key is not known")
 	}
 	return key, nil

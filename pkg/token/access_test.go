@@ -208,10 +208,10 @@ func TestSignerNeverPrintsKeys(t *testing.T) {
 	s := newSigner(t, key, oldKey)
 	var log bytes.Buffer
 	slog.New(slog.NewTextHandler(&log, nil)).Info("signer", "pointer", s, "value", *s)
-	printed := log.String()
 	for _, verb := range []string{"%v", "%+v", "%#v", "%d", "%x", "%s"} {
-		printed += fmt.Sprintf(verb, s) + fmt.Sprintf(verb, *s)
+		fmt.Fprintf(&log, verb+verb, s, *s)
 	}
+	printed := log.String()
 	if n := strings.Count(printed, "[2 signing keys]"); n != 14 {
 		t.Errorf("printed a count %d times out of 14: %s", n, printed)
 	}

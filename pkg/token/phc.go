@@ -82,5 +82,5 @@ func parseCost(s, prefix string, most uint32) (uint32, error) {
 	if !ok || err != nil || v < 1 || v > uint64(most) {
 		return 0, fmt.Errorf("the cost %s is not 1 to %d", strings.TrimSuffix(prefix, "="), most)
 	}
-	return uint32(v), nil //nolint:gosec // at most most
+	return uint32(v), nil
 }
