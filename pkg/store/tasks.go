@@ -187,3 +187,10 @@ func (s *Store) OpenTaskFor(ctx context.Context, scope fleet.Scope, host uuid.UU
 	}
 	return &t, fail(err, "looking for an open task")
 }
+
+// LockHost makes the transaction wait for every other one that has locked the host, so that the decision whether to
+// join a task or to make one is taken by one caller after the other.
+func (s *Store) LockHost(ctx context.Context, host uuid.UUID) error {
+	_, err := s.db.Exec(ctx, "select pg_advisory_xact_lock(hashtextextended('rollcall.host.' || $1, 0))", host.String())
+	return fail(err, "locking a host")
+}

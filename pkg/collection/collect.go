@@ -1,0 +1,209 @@
+package collection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rollcallhq/rollcall/pkg/collector"
+	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/remote"
+	"github.com/rollcallhq/rollcall/pkg/secret"
+	"github.com/rollcallhq/rollcall/pkg/store"
+)
+
+// A conn is the way to a host: SSH or local.
+type conn interface {
+	Run(ctx context.Context, command string, stdin []byte, o remote.RunOptions) (remote.Output, error)
+	Close() error
+}
+
+type localConn struct{ remote.Local }
+
+// Close does nothing: there is no connection.
+func (localConn) Close() error { return nil }
+
+// learned is what one attempt at a task yielded.
+type learned struct {
+	findings  []fleet.Finding
+	failed    map[string]fleet.Code // report types that yielded nothing
+	partial   bool                  // a report is partial
+	failure   *fleet.Failure        // of the attempt as a whole
+	machineID string
+	blocked   bool // the failure is ours, such as a database that does not answer, and says nothing about the host
+	began     time.Time
+}
+
+// state returns the state of a task that ends with this: succeeded when every type is ok, failed when there is nothing
+// to store, partial otherwise.
+func (l learned) state() fleet.TaskState {
+	switch {
+	case l.failure != nil && l.failure.Code == fleet.CodeCancelled:
+		return fleet.TaskCancelled
+	case len(l.findings) == 0:
+		return fleet.TaskFailed
+	case len(l.failed) > 0 || l.partial:
+		return fleet.TaskPartial
+	default:
+		return fleet.TaskSucceeded
+	}
+}
+
+// collect talks to the claimed task's host: connects, runs the script once and reads the answer. It never fails:
+// what went wrong is in what was learned.
+func (w *Worker) collect(ctx context.Context, claim *store.Claim) learned {
+	l := learned{began: time.Now()}
+	if claim.Retired {
+		l.failure = fleet.Fail(fleet.CodeHostDisabled, nil)
+		return l
+	}
+	c, err := w.connect(ctx, claim)
+	if err != nil {
+		l.failure, l.blocked = w.failureOf(ctx, err), fleet.KindOf(err) == fleet.Unavailable
+		return l
+	}
+	defer func() { _ = c.Close() }()
+	return w.ask(ctx, claim, c, l)
+}
+
+// ask runs the script on the host and reads its answer.
+func (w *Worker) ask(ctx context.Context, claim *store.Claim, c conn, l learned) learned {
+	// The dead man's switch on the host counts from now, so it gets what is left of the task's time.
+	plan, err := collector.NewPlan(claim.ReportTypes, collector.Options{Deadline: claim.Remaining - time.Since(l.began)})
+	if err != nil {
+		l.failure = fleet.Fail(fleet.CodeInternal, err)
+		return l
+	}
+	output, err := c.Run(ctx, plan.Command(), plan.Script(), remote.RunOptions{MaxStdout: plan.MaxOutput()})
+	if err != nil {
+		l.failure = w.failureOf(ctx, err)
+	}
+	if len(output.Stdout) == 0 && l.failure != nil {
+		return l
+	}
+	run, err := plan.Read(output.Stdout)
+	if err != nil {
+		if l.failure == nil {
+			l.failure = w.failureOf(ctx, err)
+		}
+		return l
+	}
+	if output.Truncated && l.failure == nil {
+		l.failure = fleet.Fail(fleet.CodeOutputTruncated, nil, "cap_bytes", fmt.Sprint(plan.MaxOutput()))
+	}
+	l.machineID = run.MachineID()
+	if err := w.checkIdentity(ctx, claim, run.MachineID()); err != nil {
+		l.failure, l.blocked, l.machineID = w.failureOf(ctx, err), fleet.KindOf(err) == fleet.Unavailable, ""
+		return l
+	}
+	return l.read(plan, run)
+}
+
+// read turns the answer into findings. What has an answer is data, even if the attempt as a whole was cut short.
+func (l learned) read(plan collector.Plan, run collector.Run) learned {
+	l.failed = map[string]fleet.Code{}
+	for _, r := range plan.Reports(run) {
+		if r.Status == collector.StatusFailed {
+			l.failed[r.Type] = fleet.CodeInternal
+			if r.Failure != nil {
+				l.failed[r.Type] = r.Failure.Code
+			}
+			if l.failure == nil {
+				l.failure = r.Failure
+			}
+			continue
+		}
+		l.partial = l.partial || r.Status == collector.StatusPartial
+		l.findings = append(l.findings, fleet.Finding{
+			Type: r.Type, SchemaVersion: r.SchemaVersion, Status: fleet.ReportStatus(r.Status),
+			Facts: r.Facts, Metrics: r.Metrics, Unavailable: r.Unavailable, ContentHash: r.ContentHash,
+		})
+	}
+	return l
+}
+
+// checkIdentity pins which machine a local host is, and refuses the answer of another one.
+func (w *Worker) checkIdentity(ctx context.Context, claim *store.Claim, machineID string) error {
+	if claim.Host.Connection != fleet.ConnectionLocal || machineID == "" {
+		return nil
+	}
+	pinned, err := w.Store.PinMachineID(ctx, claim.Host.ID, machineID)
+	if err != nil {
+		return err
+	}
+	if pinned != machineID {
+		return fleet.Fail(fleet.CodeIdentityMismatch, nil, "worker", w.Self.Host)
+	}
+	return nil
+}
+
+// connect opens the way to the claimed task's host.
+func (w *Worker) connect(ctx context.Context, claim *store.Claim) (conn, error) {
+	if claim.Host.Connection == fleet.ConnectionLocal {
+		if !w.Local {
+			return nil, fleet.Fail(fleet.CodeLocalNotAllowed, nil, "worker", w.Self.Host)
+		}
+		return localConn{}, nil
+	}
+	credential, err := w.credential(ctx, claim)
+	if err != nil {
+		return nil, err
+	}
+	trust, err := newTrust(ctx, w.Store, claim.Host)
+	if err != nil {
+		return nil, err
+	}
+	return remote.Dial(ctx, remote.Target{
+		Address: claim.Host.Address, Port: claim.Host.Port, Credential: credential,
+		KnownAlgorithms: trust.algorithms(), Verify: trust.verify, Options: remote.Options{Keepalive: keepalive(claim.Host.SSH)},
+	})
+}
+
+func keepalive(o fleet.SSHOptions) time.Duration {
+	switch {
+	case o.KeepaliveSeconds == nil:
+		return 0 // the default
+	case *o.KeepaliveSeconds == 0:
+		return -1 // none
+	}
+	return time.Duration(*o.KeepaliveSeconds) * time.Second
+}
+
+// credential opens the host's credential. It is the only place where a secret is in the clear.
+func (w *Worker) credential(ctx context.Context, claim *store.Claim) (remote.Credential, error) {
+	if claim.Host.CredentialID == nil {
+		return remote.Credential{}, fleet.Fail(fleet.CodeAuthFailed, nil, "reason", "the host has no credential", "methods", "none")
+	}
+	c, seal, err := w.Store.CredentialFor(ctx, *claim.Host.CredentialID, claim.Host.Site)
+	if fleet.KindOf(err) == fleet.NotFound {
+		return remote.Credential{}, fleet.Fail(fleet.CodeAuthFailed, err, "reason", "the credential is not sealed to the host's site", "methods", "none")
+	}
+	if err != nil {
+		return remote.Credential{}, err
+	}
+	plain, err := w.Keys.Open(seal.Site, seal.KeyID, c.ID, seal.Sealed)
+	if err != nil {
+		return remote.Credential{}, fleet.Fail(fleet.CodeAuthFailed, err,
+			"reason", "this worker's ROLLCALL_OPEN_KEYS do not open the credential", "key_id", seal.KeyID, "methods", "none")
+	}
+	s, err := secret.DecodeCredential(plain)
+	if err != nil {
+		return remote.Credential{}, fleet.Fail(fleet.CodeInternal, err)
+	}
+	return remote.Credential{
+		Kind: string(c.Kind), Username: c.Username,
+		PrivateKey: s.PrivateKey, Passphrase: s.Passphrase, Password: s.Password,
+	}, nil
+}
+
+// failureOf returns the failure that err is, and otherwise why ctx ended, and otherwise an internal one.
+func (w *Worker) failureOf(ctx context.Context, err error) *fleet.Failure {
+	if f, ok := errors.AsType[*fleet.Failure](err); ok {
+		return f
+	}
+	if f, ok := errors.AsType[*fleet.Failure](context.Cause(ctx)); ok {
+		return f
+	}
+	return fleet.Fail(fleet.CodeInternal, err)
+}

@@ -1,0 +1,197 @@
+package collection
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/secret"
+	"github.com/rollcallhq/rollcall/pkg/store"
+)
+
+// How a worker shows that it is alive and notices that it is not. A worker that could not beat for selfFence ends its
+// own work before the sweep lets others take over, which it does after Silence.
+const (
+	beatEvery = time.Second
+	selfFence = 4 * time.Second
+	strayAge  = 4 * time.Second
+)
+
+// Silence is how long a worker must not have been seen before its tasks are taken over.
+const Silence = 5500 * time.Millisecond
+
+// WorkerConfig is what a Worker needs.
+type WorkerConfig struct {
+	Store   *store.Store
+	Keys    *secret.OpenKeys
+	Self    fleet.Worker // its ID must be fresh for each process
+	Local   bool         // whether it may collect from the machine it runs on
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// A Worker works tasks: it claims them, talks to the hosts and stores what it learned. It is safe for concurrent use.
+type Worker struct {
+	WorkerConfig
+	metrics workerMetrics
+	offset  atomic.Int64 // database clock minus ours, in nanoseconds
+	beaten  atomic.Int64 // when the last successful heartbeat began, in nanoseconds of our monotonic clock
+	born    time.Time
+
+	mu      sync.Mutex
+	running map[uuid.UUID]context.CancelCauseFunc
+}
+
+// NewWorker returns a Worker. Its Run must be under way before it may work.
+func NewWorker(c WorkerConfig) *Worker {
+	w := &Worker{WorkerConfig: c, metrics: newWorkerMetrics(c.Metrics), born: time.Now(), running: map[uuid.UUID]context.CancelCauseFunc{}}
+	return w
+}
+
+// Why a task's context ended, besides its deadline.
+var (
+	errFenced   = errors.New("this worker could not show that it is alive") //nolint:gochecknoglobals // a sentinel, never written
+	errStopping = errors.New("this worker is stopping")                     //nolint:gochecknoglobals // a sentinel, never written
+)
+
+// Run shows once a second that the worker is alive, hears of cancelled tasks and gives up tasks that it lost. It
+// returns when ctx ends, after the running tasks have been told to stop and have been put back.
+func (w *Worker) Run(ctx context.Context) error {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		w.beat(ctx)
+		select {
+		case <-ctx.Done():
+			return w.leave(context.WithoutCancel(ctx))
+		case <-tick.C:
+		}
+	}
+}
+
+func (w *Worker) beat(ctx context.Context) {
+	began := time.Now()
+	beat, cancel := context.WithTimeout(ctx, beatEvery)
+	defer cancel()
+	now, cancelled, err := w.Store.Heartbeat(beat, w.Self)
+	if err != nil {
+		if ctx.Err() == nil {
+			w.Log.WarnContext(ctx, "heartbeat failed", "error", err)
+		}
+		if w.Silent() > selfFence {
+			w.stopAll(errFenced)
+		}
+		return
+	}
+	w.beaten.Store(int64(began.Sub(w.born)))
+	w.offset.Store(int64(now.Sub(began.Add(time.Since(began) / 2))))
+	for _, id := range cancelled {
+		w.stop(id, fleet.Fail(fleet.CodeCancelled, nil))
+	}
+	if n, err := w.Store.ReleaseStray(beat, w.Self.ID, w.held(), strayAge); err != nil {
+		w.Log.WarnContext(ctx, "looking for stray tasks failed", "error", err)
+	} else if n > 0 {
+		w.Log.WarnContext(ctx, "stray tasks released", "tasks", n)
+	}
+}
+
+// Silent returns for how long the worker has not been able to show that it is alive.
+func (w *Worker) Silent() time.Duration {
+	return time.Since(w.born) - time.Duration(w.beaten.Load())
+}
+
+// now returns the database's clock.
+func (w *Worker) now() time.Time { return time.Now().Add(time.Duration(w.offset.Load())) }
+
+// leaveTimeout bounds how long a stopping worker waits for its tasks to be put back.
+const leaveTimeout = 10 * time.Second
+
+// leave tells the tasks to stop, waits until they are put back, and removes the heartbeat, so that whatever could not
+// be put back is taken over at once.
+func (w *Worker) leave(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	w.stopAll(errStopping)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for len(w.held()) > 0 && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+	return w.Store.RemoveWorker(context.WithoutCancel(ctx), w.Self.ID)
+}
+
+func (w *Worker) hold(id uuid.UUID, stop context.CancelCauseFunc) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.running[id] = stop
+	w.metrics.running.Set(float64(len(w.running)))
+}
+
+func (w *Worker) release(id uuid.UUID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.running, id)
+	w.metrics.running.Set(float64(len(w.running)))
+}
+
+func (w *Worker) held() []uuid.UUID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ids := make([]uuid.UUID, 0, len(w.running))
+	for id := range w.running {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+func (w *Worker) stop(id uuid.UUID, cause error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if stop := w.running[id]; stop != nil {
+		stop(cause)
+	}
+}
+
+func (w *Worker) stopAll(cause error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, stop := range w.running {
+		stop(cause)
+	}
+}
+
+// workerMetrics count what becomes of tasks.
+type workerMetrics struct {
+	running  prometheus.Gauge
+	ended    *prometheus.CounterVec
+	duration prometheus.Histogram
+}
+
+func newWorkerMetrics(r prometheus.Registerer) workerMetrics {
+	m := workerMetrics{
+		running: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "rollcall_worker_running_tasks", Help: "Tasks that this worker is working now.",
+		}),
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rollcall_task_outcomes_total", Help: "Attempts at tasks by what became of them and by code.",
+		}, []string{"outcome", "code"}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "rollcall_task_duration_seconds", Help: "Time from the claim of a task to the end of the attempt.",
+			Buckets: []float64{.05, .1, .25, .5, 1, 2, 5, 10, 20, 60, 120, 300},
+		}),
+	}
+	if r != nil {
+		r.MustRegister(m.running, m.ended, m.duration)
+	}
+	return m
+}
