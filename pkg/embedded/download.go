@@ -85,6 +85,9 @@ func download(ctx context.Context, cache string) (string, error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil { //nolint:gosec // programs, for the servers' accounts to run
 		return "", fmt.Errorf("creating the cache: %w", err)
 	}
+	if err := openDir(cache); err != nil {
+		return "", err
+	}
 	lock, err := waitForLock(ctx, filepath.Join(cache, "lock"))
 	if err != nil {
 		return "", fmt.Errorf("waiting for another download: %w", err)

@@ -37,9 +37,8 @@ func readPostmaster(data string) (postmaster, error) {
 	return postmaster{pid: pid, ready: len(lines) > 7 && strings.TrimSpace(lines[7]) == "ready"}, nil
 }
 
-// endOrphan ends the server that a killed parent may have left over this data: usually it is shutting down already
-// and only needs a moment. The caller holds the lock on the directory, so nobody else has a right to that server.
-// A file that names a process which is somebody else's by now is removed, because PostgreSQL would take it for real.
+// endOrphan ends the server that a killed parent may have left over this data. A file that names a process which is
+// somebody else's by now is removed, because PostgreSQL would take it for a server of its own.
 func (c *cluster) endOrphan(ctx context.Context, log *slog.Logger) error {
 	pm, err := readPostmaster(c.data)
 	if err != nil || !alive(pm.pid) {
@@ -47,28 +46,56 @@ func (c *cluster) endOrphan(ctx context.Context, log *slog.Logger) error {
 		return nil //nolint:nilerr // see above
 	}
 	here, known := worksIn(pm.pid, c.data)
-	if known && !here {
-		log.WarnContext(ctx, "removing a stale postmaster.pid", "pid", pm.pid, "dir", c.data)
-		if err := os.Remove(filepath.Join(c.data, "postmaster.pid")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("removing a stale postmaster.pid: %w", err)
-		}
+	switch {
+	case !known:
+		return nil // PostgreSQL refuses to start beside a server, and says so
+	case here:
+		return endLeftover(ctx, log, pm.pid, c.data, rung{syscall.SIGINT, 20 * time.Second}, rung{syscall.SIGQUIT, 5 * time.Second})
+	}
+	log.WarnContext(ctx, "removing a stale postmaster.pid", "pid", pm.pid, "dir", c.data)
+	if err := os.Remove(filepath.Join(c.data, "postmaster.pid")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing a stale postmaster.pid: %w", err)
+	}
+	return nil
+}
+
+// endOrphan ends the server that a killed parent may have left over this data. Redis would start beside it, and
+// two servers would write one append-only file.
+func (r *Redis) endOrphan(ctx context.Context, data string) error {
+	text, err := readSmall(redisPIDFile(data), 16)
+	if err != nil {
+		return nil //nolint:nilerr // an ordinary end removes the file
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || pid <= 1 || !alive(pid) {
+		return nil //nolint:nilerr // not the number of a process that is there
+	}
+	here, known := worksIn(pid, data)
+	if !known {
+		port, err := readPort(filepath.Join(r.dir, "redis.port"))
+		here = err == nil && pingRedis(ctx, port, r.password) == nil
+	}
+	if !here {
 		return nil
 	}
-	if !known {
-		return nil // PostgreSQL refuses to start if the process is a server, and says so
-	}
-	log.WarnContext(ctx, "ending the server that a killed process left", "pid", pm.pid, "dir", c.data)
-	for _, r := range []rung{{syscall.SIGINT, 20 * time.Second}, {syscall.SIGQUIT, 5 * time.Second}} {
-		_ = signal(pm.pid, r.signal) // gone already is what we want
+	return endLeftover(ctx, r.log, pid, data, rung{syscall.SIGTERM, redisStop}, rung{syscall.SIGKILL, 5 * time.Second})
+}
+
+// endLeftover ends a server that is not our child. Usually it is shutting down already and only needs a moment. The
+// caller holds the lock on the directory, so nobody else has a right to the server.
+func endLeftover(ctx context.Context, log *slog.Logger, pid int, dir string, ladder ...rung) error {
+	log.WarnContext(ctx, "ending the server that a killed process left", "pid", pid, "dir", dir)
+	for _, r := range ladder {
+		_ = signal(pid, r.signal) // gone already is what we want
 		wait, cancel := context.WithTimeout(ctx, r.wait)
 		err := poll(wait, 20*time.Millisecond, func() (bool, error) {
-			here, known := worksIn(pm.pid, c.data)
-			return known && !here || !alive(pm.pid), nil
+			here, known := worksIn(pid, dir)
+			return known && !here || !alive(pid), nil
 		})
 		cancel()
 		if err == nil {
 			return nil
 		}
 	}
-	return fleet.Errorf(fleet.Unavailable, "PostgreSQL (process %d) still runs over %s and cannot be stopped", pm.pid, c.data)
+	return fleet.Errorf(fleet.Unavailable, "a server (process %d) still runs over %s and cannot be stopped", pid, dir)
 }

@@ -15,13 +15,23 @@ const loopback = "127.0.0.1"
 // pickPort returns a free port on loopback: the one that the file at path names if nobody listens there, so that a
 // server keeps its address from start to start, and otherwise one that the kernel chooses.
 func pickPort(ctx context.Context, path string) (int, error) {
-	if text, err := readSmall(path, 16); err == nil {
-		port, err := strconv.Atoi(strings.TrimSpace(string(text)))
-		if err == nil && port > 1023 && port < 65536 && listenable(ctx, port) == nil {
-			return port, nil
-		}
+	if port, err := readPort(path); err == nil && listenable(ctx, port) == nil {
+		return port, nil
 	}
 	return freePort(ctx)
+}
+
+// readPort reads what keepPort wrote.
+func readPort(path string) (int, error) {
+	text, err := readSmall(path, 16)
+	if err != nil {
+		return 0, err
+	}
+	port, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || port < 1024 || port > 65535 {
+		return 0, fmt.Errorf("%s names no port", path)
+	}
+	return port, nil
 }
 
 // keepPort writes the port down for the next start.

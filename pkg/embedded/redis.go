@@ -135,6 +135,9 @@ func (r *Redis) start(ctx context.Context, bin string, ephemeral bool) error {
 	if err := own(data, id); err != nil {
 		return err
 	}
+	if err := r.endOrphan(ctx, data); err != nil {
+		return err
+	}
 	portFile := filepath.Join(r.dir, "redis.port")
 	for range 5 {
 		if r.port, err = pickPort(ctx, portFile); err != nil {
@@ -153,6 +156,9 @@ func (r *Redis) start(ctx context.Context, bin string, ephemeral bool) error {
 	return err
 }
 
+// redisPIDFile is where the server over data writes its process number while it runs.
+func redisPIDFile(data string) string { return filepath.Join(data, "redis.pid") }
+
 // redisConfig is the server's whole configuration. It goes in through standard input, so that the password is
 // neither in a file of the server's nor in the list of processes.
 func redisConfig(dir string, port int, password string, ephemeral bool) string {
@@ -162,6 +168,7 @@ func redisConfig(dir string, port int, password string, ephemeral bool) string {
 		"requirepass " + password,
 		"dir " + strconv.Quote(dir),
 		"daemonize no",
+		"pidfile " + strconv.Quote(redisPIDFile(dir)),
 		"save \"\"",
 		"maxmemory-policy noeviction", // a queue must refuse rather than forget
 		"databases 16",

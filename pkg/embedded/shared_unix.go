@@ -219,12 +219,8 @@ func startShared(ctx context.Context, base string) (sharedServer, error) {
 	if err != nil {
 		return sharedServer{}, err
 	}
-	if os.Geteuid() == 0 {
-		for _, d := range []string{base, servers} {
-			if err := openDir(d); err != nil {
-				return sharedServer{}, err
-			}
-		}
+	if err := errors.Join(openDir(base), openDir(servers)); err != nil {
+		return sharedServer{}, err
 	}
 	c, err := openCluster(ctx, o.Log, dir, o)
 	if err == nil {

@@ -5,7 +5,7 @@ package embedded
 import "syscall"
 
 // childAttr makes a child that lives in a process group of its own. These systems cannot tie it to the life of its
-// parent; what a killed parent leaves behind is ended by the next start in the same directory.
+// parent: a killed parent leaves its servers running, and the next start in the same directory is refused or ends them.
 func childAttr(id identity, _ syscall.Signal) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true}
 	if id.account != "" {

@@ -1,7 +1,9 @@
 package embedded
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
 )
@@ -25,11 +27,12 @@ func childAttr(id identity, death syscall.Signal) *syscall.SysProcAttr {
 // haveNamespaces says whether a server can be moved into a user namespace on this system.
 func haveNamespaces() bool { return true }
 
-// worksIn says whether the process works in dir. known is false where that cannot be found out.
+// worksIn says whether the process works in dir, as servers do in their data. A process that has ended, even if
+// nobody has noticed yet, works nowhere. known is false where that cannot be found out.
 func worksIn(pid int, dir string) (yes, known bool) {
 	cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
-	if err != nil {
-		return false, false
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+		return false, true
 	}
-	return cwd == dir, true
+	return cwd == dir, err == nil
 }
