@@ -1,0 +1,142 @@
+package collector
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+)
+
+type lvmFacts struct {
+	PVs map[string]pvFacts `json:"pvs"` // by name
+	VGs map[string]vgFacts `json:"vgs"` // by name
+	LVs map[string]lvFacts `json:"lvs"` // by volume group and name
+}
+
+type pvFacts struct {
+	Name string  `json:"name"`
+	VG   *string `json:"vg"`
+	Size *int64  `json:"size"`
+	Free *int64  `json:"free"`
+	UUID *string `json:"uuid"`
+}
+
+type vgFacts struct {
+	Name string  `json:"name"`
+	Size *int64  `json:"size"`
+	Free *int64  `json:"free"`
+	UUID *string `json:"uuid"`
+	PVs  *int64  `json:"pv_count"`
+	LVs  *int64  `json:"lv_count"`
+}
+
+type lvFacts struct {
+	Name    string  `json:"name"`
+	VG      string  `json:"vg"`
+	Size    *int64  `json:"size"`
+	Segtype *string `json:"segtype"`
+	UUID    *string `json:"uuid"`
+}
+
+// addLsblk adds what lsblk knows from udev's database.
+func addLsblk(r *reader, devices map[string]*blockFacts) {
+	out := r.section("lsblk", "block")
+	if strings.TrimSpace(out) == "" {
+		return
+	}
+	type node struct {
+		KName    *string `json:"kname"`
+		FSType   *string `json:"fstype"`
+		UUID     *string `json:"uuid"`
+		Label    *string `json:"label"`
+		PartUUID *string `json:"partuuid"`
+		Model    *string `json:"model"`
+		Serial   *string `json:"serial"`
+		WWN      *string `json:"wwn"`
+		Tran     *string `json:"tran"`
+		Children []node  `json:"children"`
+	}
+	var answer struct {
+		Devices []node `json:"blockdevices"`
+	}
+	if err := json.Unmarshal([]byte(out), &answer); err != nil {
+		r.lose(ReasonParseFailed, "block")
+		r.warn("section lsblk: parse_failed")
+		return
+	}
+	for queue := answer.Devices; len(queue) > 0; queue = queue[1:] {
+		n := queue[0]
+		queue = append(queue, n.Children...)
+		d := devices[deref(n.KName)]
+		if d == nil {
+			continue
+		}
+		for _, field := range []struct {
+			to   **string
+			from *string
+		}{
+			{&d.FSType, n.FSType}, {&d.UUID, n.UUID}, {&d.Label, n.Label}, {&d.PartUUID, n.PartUUID}, {&d.Model, n.Model},
+			{&d.Serial, n.Serial}, {&d.WWN, n.WWN}, {&d.Transport, n.Tran},
+		} {
+			if value := text(deref(field.from)); value != nil {
+				*field.to = value
+			}
+		}
+	}
+}
+
+// hexByte reads two hexadecimal digits.
+func hexByte(s string) (byte, bool) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != 1 {
+		return 0, false
+	}
+	return b[0], true
+}
+
+// readLVM reads the reports of LVM, which only root gets.
+func readLVM(r *reader) lvmFacts {
+	f := lvmFacts{PVs: map[string]pvFacts{}, VGs: map[string]vgFacts{}, LVs: map[string]lvFacts{}}
+	parts := splitParts(r.section("lvm", "lvm"), "pvs", "vgs", "lvs")
+	if !r.run.Root() {
+		r.lack(ReasonNoPermission, "lvm")
+	}
+	for _, row := range lvmRows(r, parts["pvs"], "pv") {
+		f.PVs[row["pv_name"]] = pvFacts{
+			Name: row["pv_name"], VG: text(row["vg_name"]), Size: number(row["pv_size"]), Free: number(row["pv_free"]),
+			UUID: text(row["pv_uuid"]),
+		}
+	}
+	for _, row := range lvmRows(r, parts["vgs"], "vg") {
+		f.VGs[row["vg_name"]] = vgFacts{
+			Name: row["vg_name"], Size: number(row["vg_size"]), Free: number(row["vg_free"]), UUID: text(row["vg_uuid"]),
+			PVs: number(row["pv_count"]), LVs: number(row["lv_count"]),
+		}
+	}
+	for _, row := range lvmRows(r, parts["lvs"], "lv") {
+		f.LVs[row["vg_name"]+":"+row["lv_name"]] = lvFacts{
+			Name: row["lv_name"], VG: row["vg_name"], Size: number(row["lv_size"]), Segtype: text(row["segtype"]),
+			UUID: text(row["lv_uuid"]),
+		}
+	}
+	return f
+}
+
+// lvmRows returns the rows of one of LVM's reports in JSON, all of whose values are strings.
+func lvmRows(r *reader, out, kind string) []map[string]string {
+	if strings.TrimSpace(out) == "" {
+		return nil
+	}
+	var answer struct {
+		Report []map[string][]map[string]string `json:"report"`
+	}
+	if err := json.Unmarshal([]byte(out), &answer); err != nil {
+		r.lose(ReasonParseFailed, "lvm")
+		r.warn("section lvm: parse_failed")
+		return nil
+	}
+	var rows []map[string]string
+	for _, report := range answer.Report {
+		rows = append(rows, report[kind]...)
+	}
+	return rows
+}

@@ -1,0 +1,307 @@
+package collector
+
+import (
+	"slices"
+	"strings"
+)
+
+// osFacts are what seldom changes about an operating system and the machine it runs on. null means unknown.
+type osFacts struct {
+	Family       *string     `json:"family"` // debian, rhel, suse, arch, alpine …; the ID of a system without relatives
+	ID           *string     `json:"id"`
+	IDLike       []string    `json:"id_like"` // in the order of the system's own file
+	Name         *string     `json:"name"`
+	PrettyName   *string     `json:"pretty_name"`
+	Version      *string     `json:"version"`    // as exact as the system tells, with Debian's point release
+	VersionID    *string     `json:"version_id"` // null on rolling distributions
+	VersionMajor *string     `json:"version_major"`
+	Codename     *string     `json:"codename"`
+	Variant      *string     `json:"variant"`
+	Build        *string     `json:"build"`
+	Kernel       kernelFacts `json:"kernel"`
+	Arch         *string     `json:"arch"`
+	Hostname     *string     `json:"hostname"`
+	FQDN         *string     `json:"fqdn"`
+	Domain       *string     `json:"domain"`
+	MachineID    *string     `json:"machine_id"`
+	Timezone     *string     `json:"timezone"`
+	UTCOffset    *int64      `json:"utc_offset_s"`
+	Init         *string     `json:"init"`
+	PkgManagers  []string    `json:"pkg_managers"` // by database, sorted
+
+	Virt     virtFacts     `json:"virt"`
+	HW       hwFacts       `json:"hw"`
+	BIOS     biosFacts     `json:"bios"`
+	Board    boardFacts    `json:"board"`
+	Chassis  chassisFacts  `json:"chassis"`
+	Security securityFacts `json:"security"`
+
+	RebootRequired rebootFacts   `json:"reboot_required"`
+	TimeSync       timeSyncFacts `json:"time_sync"`
+	InstalledAt    *int64        `json:"installed_at"` // Unix seconds; an estimate
+}
+
+type kernelFacts struct {
+	Name    *string `json:"name"`
+	Release *string `json:"release"`
+	Version *string `json:"version"`
+	Cmdline *string `json:"cmdline"` // values that look like secrets are masked on the host
+}
+
+type rebootFacts struct {
+	Required *bool    `json:"required"`
+	Reasons  []string `json:"reasons"` // sorted
+}
+
+type timeSyncFacts struct {
+	Source *string `json:"source"`
+}
+
+// osMetrics are what always changes.
+type osMetrics struct {
+	BootID        *string  `json:"boot_id"`
+	BootTime      *int64   `json:"boot_time"`      // Unix seconds; jitters by a second on some kernels
+	UptimeSeconds *float64 `json:"uptime_seconds"` // to the hundredth
+	TimeSynced    *bool    `json:"time_synced"`
+}
+
+// readForeignOS tells what can be told of a system with another kernel than Linux.
+func readForeignOS(r *reader) (facts, metrics any) {
+	f := osFacts{IDLike: []string{}, PkgManagers: []string{}, RebootRequired: rebootFacts{Reasons: []string{}}}
+	f.setIdentity(r.run.identity)
+	f.ID = text(strings.ToLower(r.run.Kernel()))
+	f.Family = f.ID
+	r.degraded = true
+	r.lack(ReasonOSUnsupported, "*")
+	return f, osMetrics{}
+}
+
+// readOS makes the report of type os.
+func readOS(r *reader) (facts, metrics any) {
+	content, ok := r.needs("os")
+	if !ok {
+		return nil, nil
+	}
+	b := readBag(content)
+	f := osFacts{}
+	f.setIdentity(r.run.identity)
+	f.setRelease(b)
+	f.setNames(r, b)
+	f.setTime(r, b)
+	f.Init = text(initOf(b))
+	f.PkgManagers = packageManagersOf(b)
+	f.setHardware(r)
+	f.Virt = readVirt(r)
+	f.Security = readSecurity(r, b)
+	f.RebootRequired = readReboot(r, b, f)
+	m := osMetrics{BootID: text(b.first("/proc/sys/kernel/random/boot_id"))}
+	m.setClock(r, b)
+	f.TimeSync, m.TimeSynced = readTimeSync(r, b)
+	return f, m
+}
+
+// setIdentity fills in what every run is asked.
+func (f *osFacts) setIdentity(id identity) {
+	f.Kernel.Name, f.Kernel.Release, f.Kernel.Version = text(id.kernel), text(id.release), text(id.version)
+	f.Arch, f.Hostname, f.MachineID = text(id.arch), text(id.hostname), text(id.machineID)
+}
+
+// setNames fills in the names that the host goes by. They need its resolver, which may not answer.
+func (f *osFacts) setNames(r *reader, b bag) {
+	f.Kernel.Cmdline = text(b.values["cmdline"])
+	name := strings.TrimSpace(r.peek("fqdn"))
+	s, ok := r.run.Section("fqdn")
+	switch {
+	case !ok || s.TimedOut || strings.Contains(name, "Temporary failure"):
+		r.keep(ReasonNoAnswer, "fqdn", "domain")
+	case s.Status != 0 || name == "" || strings.ContainsAny(name, " \t\n"):
+		r.lack(ReasonNotApplicable, "fqdn", "domain")
+	default:
+		f.FQDN = text(name)
+		if _, domain, found := strings.Cut(name, "."); found {
+			f.Domain = text(strings.TrimSuffix(domain, "."))
+		}
+	}
+}
+
+// setTime fills in what the host knows of its place and age.
+func (f *osFacts) setTime(r *reader, b bag) {
+	zone := b.first("/etc/timezone", "/etc/TZ")
+	if target := b.links["/etc/localtime"]; target != "" {
+		if _, name, found := strings.Cut(target, "zoneinfo/"); found {
+			zone = name
+		}
+	}
+	f.Timezone = text(zone)
+	f.UTCOffset = utcOffset(b.values["offset"])
+	if f.UTCOffset == nil {
+		r.lack(ReasonNotApplicable, "utc_offset_s")
+	}
+	f.InstalledAt = installedAt(b)
+}
+
+// utcOffset reads the answer of date +%z, such as -0330, as seconds east of UTC.
+func utcOffset(s string) *int64 {
+	if len(s) != 5 || s[0] != '+' && s[0] != '-' {
+		return nil
+	}
+	hours, minutes := number(s[1:3]), number(s[3:5])
+	if hours == nil || minutes == nil || *minutes > 59 {
+		return nil
+	}
+	seconds := *hours*3600 + *minutes*60
+	if s[0] == '-' {
+		seconds = -seconds
+	}
+	return &seconds
+}
+
+// installedAt estimates when the system was installed: when the root file system was made, or the machine's ID was
+// written. Images that carry a time from before they existed tell nothing.
+func installedAt(b bag) *int64 {
+	const earliest = 631152000 // 1990
+	made, _, _ := strings.Cut(b.values["born:/lost+found"], "|")
+	written, born, _ := strings.Cut(b.values["born:/etc/machine-id"], "|")
+	for _, seconds := range []string{made, born, written} {
+		if at := number(seconds); at != nil && *at > earliest {
+			return at
+		}
+	}
+	return nil
+}
+
+// initOf names what runs as process 1.
+func initOf(b bag) string {
+	comm := b.first("/proc/1/comm")
+	switch {
+	case b.any("/run/systemd/system"):
+		return "systemd"
+	case b.any("/run/openrc"):
+		return "openrc"
+	case strings.HasPrefix(comm, "runit"), strings.HasPrefix(comm, "s6-svscan"), comm == "procd", comm == "dinit":
+		return strings.TrimSuffix(comm, "-svscan")
+	case b.any("/sbin/procd"):
+		return "procd"
+	case comm == "init":
+		return "sysv"
+	}
+	return comm
+}
+
+// packageManagersOf names the package managers whose databases are there: a binary proves nothing.
+func packageManagersOf(b bag) []string {
+	managers := []string{}
+	for _, m := range []struct {
+		name  string
+		paths []string
+	}{
+		{"apk", []string{"/lib/apk/db/installed", "/usr/lib/apk/db/installed"}},
+		{"dpkg", []string{"/var/lib/dpkg/status"}},
+		{"pacman", []string{"/var/lib/pacman/local"}},
+		{"rpm", []string{"/var/lib/rpm", "/usr/lib/sysimage/rpm"}},
+	} {
+		if b.any(m.paths...) {
+			managers = append(managers, m.name)
+		}
+	}
+	return managers
+}
+
+// setClock fills in uptime and boot time.
+func (m *osMetrics) setClock(r *reader, b bag) {
+	if up, _, found := strings.Cut(strings.TrimSpace(b.first("/proc/uptime")), " "); found {
+		m.UptimeSeconds = decimal(up)
+	}
+	for line := range b.exists {
+		if at, found := strings.CutPrefix(line, "btime "); found {
+			m.BootTime = number(at)
+		}
+	}
+	if m.UptimeSeconds == nil {
+		r.lack(ReasonNoPermission, "uptime_seconds")
+	}
+}
+
+// readReboot tells whether the system waits for a reboot, by the habits of its distribution.
+func readReboot(r *reader, b bag, f osFacts) rebootFacts {
+	out := rebootFacts{Reasons: []string{}}
+	for _, path := range []string{"/run/reboot-required.pkgs", "/var/run/reboot-required.pkgs"} {
+		for _, line := range b.files[path] {
+			out.Reasons = append(out.Reasons, strings.TrimSpace(line))
+		}
+	}
+	running := deref(f.Kernel.Release)
+	switch deref(f.Family) {
+	case "debian":
+		out.Required = new(b.any("/run/reboot-required", "/var/run/reboot-required"))
+	case "suse":
+		out.Required = new(b.any("/run/reboot-needed", "/var/run/reboot-needed"))
+	case "rhel":
+		newest := newestKernel(r.section("kernels", "reboot_required"))
+		if newest == "" || running == "" {
+			break
+		}
+		out.Required = new(newest != running)
+		if *out.Required {
+			out.Reasons = append(out.Reasons, "kernel "+newest)
+		}
+	case "arch", "alpine":
+		// The modules of the running kernel go with its package. A machine without any has them built in.
+		installed := strings.Fields(b.values["modules"])
+		if len(installed) > 0 && running != "" {
+			out.Required = new(!slices.Contains(installed, running))
+		}
+	}
+	if out.Required == nil {
+		r.lack(ReasonNotApplicable, "reboot_required.required")
+	}
+	slices.Sort(out.Reasons)
+	out.Reasons = slices.Compact(out.Reasons)
+	return out
+}
+
+// newestKernel returns the release of the kernel package that was installed last, from rpm -q --last.
+func newestKernel(list string) string {
+	for line := range strings.Lines(list) {
+		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		for _, prefix := range []string{"kernel-core-", "kernel-default-", "kernel-"} {
+			release, found := strings.CutPrefix(name, prefix)
+			if found && release != "" && release[0] >= '0' && release[0] <= '9' {
+				return release
+			}
+		}
+	}
+	return ""
+}
+
+// readTimeSync tells who keeps the clock right and whether it is.
+func readTimeSync(r *reader, b bag) (timeSyncFacts, *bool) {
+	answers := readBag(r.section("timesync", "time_sync.source", "time_synced"))
+	var f timeSyncFacts
+	switch {
+	case b.any("/run/chrony/chronyd.pid", "/run/chronyd.pid", "/run/chrony.pid"), answers.values["chrony"] != "":
+		f.Source = new("chrony")
+		fields := strings.Split(answers.values["chrony"], ",")
+		if leap := fields[len(fields)-1]; len(fields) > 1 {
+			return f, new(leap != "Not synchronised")
+		}
+	case b.any("/var/run/ntpd.pid", "/run/ntpd.pid", "/run/ntp.pid"):
+		f.Source = new("ntpd")
+		if answer := answers.values["ntp"]; answer != "" {
+			return f, new(!strings.Contains(answer, "leap_alarm") && !strings.Contains(answer, "sync_unspec"))
+		}
+	case b.any("/run/systemd/timesync", "/run/systemd/timesync/synchronized"):
+		f.Source = new("systemd-timesyncd")
+		return f, new(b.any("/run/systemd/timesync/synchronized"))
+	}
+	r.lack(ReasonNotApplicable, "time_synced")
+	return f, nil
+}
+
+// deref returns what p points at, and "" for nil.
+func deref(p *string) string {
+	if p == nil {
+		return ""
+	}
+	return *p
+}

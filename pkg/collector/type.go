@@ -1,0 +1,40 @@
+package collector
+
+// A Type is one kind of report and what it takes to make it.
+type Type struct {
+	Name          string
+	Number        int16    // its number in the database; never reused
+	SchemaVersion int      // raised whenever the meaning or the shape of the facts changes
+	Sections      []string // the sections its parser reads; the identity is always sent
+
+	// read makes the facts and the metrics out of the sections, or reports through the reader what is missing.
+	// A nil facts value means that there is nothing to tell.
+	read func(r *reader) (facts, metrics any)
+}
+
+// Builtin returns the built-in types in the order of their numbers. The slice is the caller's.
+func Builtin() []Type {
+	return []Type{
+		{Name: "os", Number: 1, SchemaVersion: 1, Sections: []string{"os", "dmi", "virt", "timesync", "kernels", "fqdn"}, read: readOS},
+		{Name: "cpu", Number: 2, SchemaVersion: 1, Sections: []string{"cpu"}, read: readCPU},
+		{Name: "memory", Number: 3, SchemaVersion: 1, Sections: []string{"mem"}, read: readMemory},
+		{
+			Name: "disks", Number: 4, SchemaVersion: 1,
+			Sections: []string{"mounts", "df", "blk", "lsblk", "md", "btrfs", "lvm", "zfs"}, read: readDisks,
+		},
+		{
+			Name: "network", Number: 5, SchemaVersion: 1,
+			Sections: []string{"net", "dns", "ip_link", "ip_addr", "ip_route", "firewall"}, read: readNetwork,
+		},
+	}
+}
+
+// Lookup returns the built-in type of that name.
+func Lookup(name string) (Type, bool) {
+	for _, t := range Builtin() {
+		if t.Name == name {
+			return t, true
+		}
+	}
+	return Type{}, false
+}
