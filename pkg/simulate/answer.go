@@ -1,0 +1,98 @@
+package simulate
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+)
+
+//go:embed sections/*.txt
+var sectionFiles embed.FS //nolint:gochecknoglobals // go:embed knows no other way
+
+// parseSections returns the templates of the sections by the sections' names.
+func parseSections() (map[string]*template.Template, error) {
+	files, err := fs.Glob(sectionFiles, "sections/*.txt")
+	if err != nil {
+		return nil, fmt.Errorf("listing the simulated sections: %w", err)
+	}
+	templates := map[string]*template.Template{}
+	for _, file := range files {
+		text, err := sectionFiles.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("reading a simulated section: %w", err)
+		}
+		name := strings.TrimSuffix(strings.TrimPrefix(file, "sections/"), ".txt")
+		templates[name], err = template.New(name).Delims("<<", ">>").Parse(string(text))
+		if err != nil {
+			return nil, fmt.Errorf("reading a simulated section: %w", err)
+		}
+	}
+	return templates, nil
+}
+
+// silentSections print nothing on a machine that lacks what they ask for, or the right to ask.
+func silentSections() []string { return []string{"lvm", "zfs", "btrfs", "firewall", "timesync"} }
+
+// A script is what was sent to a host's shell, as far as a simulated one understands it.
+type script struct {
+	nonce    string
+	sections []string
+}
+
+// readScript finds the collecting script in what came on standard input.
+func readScript(stdin []byte) (script, bool) {
+	const marker = "#BEGIN-"
+	start := 0
+	if !bytes.HasPrefix(stdin, []byte(marker)) { // a password that sudo did not want may come first
+		start = bytes.Index(stdin, []byte("\n"+marker)) + 1
+		if start == 0 {
+			return script{}, false
+		}
+	}
+	head := stdin[start+len(marker):]
+	nonce, rest, _ := strings.Cut(string(head[:min(len(head), 16<<10)]), "\n")
+	line, _, _ := strings.Cut(rest, "\n")
+	names, found := strings.CutPrefix(line, "#SECTIONS ")
+	if !found || nonce == "" || len(nonce) > 64 {
+		return script{}, false
+	}
+	return script{nonce: nonce, sections: strings.Fields(names)}, true
+}
+
+// answer writes what the script would print on the host at that time, at that execution. A section that is not
+// known fails as a missing command does.
+func (s *server) answer(w io.Writer, h *host, script script, execution int64) error {
+	now := s.now()
+	filling := h.factsAt(now, execution)
+	out := &bytes.Buffer{}
+	fmt.Fprintf(out, "@@%s BEGIN %d %d\n", script.nonce, now.Unix(), filling.LastPID)
+	for _, name := range script.sections {
+		fmt.Fprintf(out, "\n@@%s S %s\n", script.nonce, name)
+		status := 0
+		if section, known := s.sections[name]; known {
+			if err := section.Execute(out, filling); err != nil {
+				return fmt.Errorf("filling the simulated section %s: %w", name, err)
+			}
+		} else if !slices.Contains(silentSections(), name) {
+			status = 127
+		}
+		fmt.Fprintf(out, "\n@@%s E %s %d\n", script.nonce, name, status)
+	}
+	fmt.Fprintf(out, "\n@@%s END %d\n", script.nonce, s.now().Unix())
+	_, err := w.Write(out.Bytes())
+	return err
+}
+
+// A server is what all hosts of a fleet share.
+type server struct {
+	sections  map[string]*template.Template
+	now       func() time.Time
+	publicKey []byte // in wire form; nil if passwords are taken
+	password  string
+}

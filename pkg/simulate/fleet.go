@@ -1,0 +1,226 @@
+package simulate
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/rollcallhq/rollcall/pkg/fleet"
+)
+
+// User is the one account that every simulated host has.
+const User = "rollcall"
+
+// MaxHosts is how many hosts one process serves at most.
+const MaxHosts = 20_000
+
+// The ways a simulated fleet lets its user in.
+const (
+	LoginByKey      = "private_key"
+	LoginByPassword = "password"
+)
+
+// Options say how the hosts are to be. Only Hosts is required.
+type Options struct {
+	Hosts   int           // from 1 to MaxHosts
+	Latency time.Duration // from the command to its answer, at every execution
+	Seed    uint64        // what the hosts' identities follow from; 0 is a seed like any other
+
+	// Listen is the IPv4 loopback address of the first host, with or without a port: "127.0.0.1" (also the
+	// default) takes any free ports, "127.0.0.1:22000" counts up from 22000. Every 5,000 hosts, or where the
+	// ports end, the next address is taken.
+	Listen string
+
+	// Login is LoginByKey, also the default, or LoginByPassword.
+	Login string
+
+	// Behave, if not nil, chooses the behaviour of each host by its number, counted from 0. Latency then is only
+	// what it is given as a start.
+	Behave func(number int, usual Behaviour) Behaviour
+}
+
+// A Behaviour is how a host answers. The zero value answers at once and truly.
+type Behaviour struct {
+	Latency time.Duration // from the command to its answer
+}
+
+// A Host is one simulated host as others see it.
+type Host struct {
+	Name        string // sim-0001 and so on
+	Address     string // to connect to; always loopback
+	Port        int
+	MachineID   string
+	Fingerprint string // of its host key, SHA256:…
+	Labels      map[string]string
+	Executions  int64 // commands that were answered up to now
+}
+
+// A Fleet is a running set of simulated hosts. Its methods may be called concurrently.
+type Fleet struct {
+	hosts      []*host
+	privateKey []byte // PEM; empty with passwords
+	password   string // empty with keys
+	server     server
+
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+	once   sync.Once
+}
+
+// Start serves the hosts until Close is called or ctx ends. Options out of range are an error of kind Invalid. All
+// hosts listen when it returns.
+func Start(ctx context.Context, o Options) (*Fleet, error) {
+	if o.Hosts < 1 || o.Hosts > MaxHosts {
+		return nil, fleet.InvalidField("hosts", "must be from 1 to %d", MaxHosts)
+	}
+	if o.Latency < 0 {
+		return nil, fleet.InvalidField("latency", "must not be negative")
+	}
+	places, err := readListen(o.Listen)
+	if err != nil {
+		return nil, err
+	}
+	templates, err := parseSections()
+	if err != nil {
+		return nil, err
+	}
+	f := &Fleet{server: server{sections: templates, now: time.Now}}
+	if err := f.setLogin(o); err != nil {
+		return nil, err
+	}
+	ctx, f.cancel = context.WithCancel(ctx)
+	for number := range o.Hosts {
+		h, err := newHost(ctx, o, number, places)
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+		f.hosts = append(f.hosts, h)
+	}
+	for _, h := range f.hosts {
+		f.work.Go(func() { f.server.serve(ctx, h) })
+	}
+	// Without this a fleet whose context ends would go on accepting.
+	f.work.Go(func() {
+		<-ctx.Done()
+		f.stopListening()
+	})
+	return f, nil
+}
+
+// setLogin makes the credential of the fleet and tells the server to accept it.
+func (f *Fleet) setLogin(o Options) error {
+	switch o.Login {
+	case "", LoginByKey:
+		key := ed25519.NewKeyFromSeed(derive(o.Seed, "user", 0))
+		// Not OpenSSH's form, which has random bytes in it: the inventory of a restarted fleet is the same.
+		block, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			return fmt.Errorf("encoding the key of the simulated user: %w", err)
+		}
+		public, err := ssh.NewPublicKey(key.Public())
+		if err != nil {
+			return fmt.Errorf("encoding the key of the simulated user: %w", err)
+		}
+		f.privateKey = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: block})
+		f.server.publicKey = public.Marshal()
+	case LoginByPassword:
+		f.password = hex.EncodeToString(derive(o.Seed, "password", 0)[:12])
+		f.server.password = f.password
+	default:
+		return fleet.InvalidField("login", "must be %s or %s", LoginByKey, LoginByPassword)
+	}
+	return nil
+}
+
+// Hosts returns the hosts in the order of their numbers, with their counts as of now.
+func (f *Fleet) Hosts() []Host {
+	hosts := make([]Host, len(f.hosts))
+	for i, h := range f.hosts {
+		hosts[i] = h.view()
+	}
+	return hosts
+}
+
+// PrivateKey returns the private key in PEM that opens every host, and nil if a password does.
+func (f *Fleet) PrivateKey() []byte { return bytes.Clone(f.privateKey) }
+
+// Password returns the password that opens every host, and "" if a key does.
+func (f *Fleet) Password() string { return f.password }
+
+// Close ends all hosts and their connections, and returns when nothing is left. It may be called more than once.
+func (f *Fleet) Close() error {
+	f.once.Do(func() {
+		f.cancel()
+		f.stopListening()
+		f.work.Wait()
+	})
+	return nil
+}
+
+func (f *Fleet) stopListening() {
+	for _, h := range f.hosts {
+		_ = h.listener.Close()
+	}
+}
+
+// derive returns 32 bytes that follow from the seed, what they are for, and the number of the host.
+func derive(seed uint64, purpose string, number int) []byte {
+	text := binary.BigEndian.AppendUint64([]byte("rollcall simulate "+purpose+" "), seed)
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64(text, uint64(number))) //nolint:gosec // never negative
+	return sum[:]
+}
+
+// perAddress is how many hosts share one loopback address: far fewer than it has ports that nobody else uses.
+const perAddress = 5000
+
+// places are the addresses of the hosts.
+type places struct {
+	first net.IP // IPv4
+	port  int    // of the first host; 0 means any
+}
+
+func readListen(listen string) (places, error) {
+	if listen == "" {
+		listen = "127.0.0.1"
+	}
+	address, port := listen, 0
+	if host, digits, err := net.SplitHostPort(listen); err == nil {
+		address = host
+		if port, err = net.LookupPort("tcp", digits); err != nil {
+			return places{}, fleet.InvalidField("listen", "the port is not one")
+		}
+	}
+	ip := net.ParseIP(address).To4()
+	if ip == nil || !ip.IsLoopback() {
+		return places{}, fleet.InvalidField("listen", "must be an IPv4 loopback address such as 127.0.0.1, with or without a port")
+	}
+	return places{first: ip, port: port}, nil
+}
+
+// of returns where the host of that number listens.
+func (p places) of(number int) *net.TCPAddr {
+	share := perAddress
+	if p.port > 0 {
+		share = min(share, 65536-p.port)
+	}
+	address := binary.BigEndian.Uint32(p.first) + uint32(number/share) //nolint:gosec // at most MaxHosts
+	ip := make(net.IP, net.IPv4len)
+	binary.BigEndian.PutUint32(ip, address)
+	port := 0
+	if p.port > 0 {
+		port = p.port + number%share
+	}
+	return &net.TCPAddr{IP: ip, Port: port}
+}
