@@ -22,21 +22,30 @@ func scanSchedule(row pgx.CollectableRow) (fleet.Schedule, error) {
 	return s, err
 }
 
-// AddSchedule stores a new schedule.
-func (s *Store) AddSchedule(ctx context.Context, sch fleet.Schedule) error {
-	_, err := s.db.Exec(ctx, `
-		insert into schedules (id, name, cron, timezone, selector, report_types, priority, jitter_seconds, overlap, misfire, enabled, owner_id, next_at)
-		values (@id, @name, @cron, @timezone, @selector, @report_types, @priority, @jitter, @overlap, @misfire, @enabled, @owner, @next_at)`,
-		pgx.NamedArgs{
-			"id": sch.ID, "name": sch.Name, "cron": sch.Cron, "timezone": sch.Timezone, "selector": sch.Selector,
-			"report_types": sch.ReportTypes, "priority": sch.Priority, "jitter": int(sch.Jitter / time.Second), "overlap": sch.Overlap,
-			"misfire": sch.Misfire, "enabled": sch.Enabled, "owner": sch.OwnerID, "next_at": sch.NextAt,
-		})
+func scheduleArgs(sch fleet.Schedule) pgx.NamedArgs {
+	return pgx.NamedArgs{
+		"id": sch.ID, "name": sch.Name, "cron": sch.Cron, "timezone": sch.Timezone, "selector": sch.Selector,
+		"report_types": sch.ReportTypes, "priority": sch.Priority, "jitter": int(sch.Jitter / time.Second), "overlap": sch.Overlap,
+		"misfire": sch.Misfire, "enabled": sch.Enabled, "owner": sch.OwnerID, "next_at": sch.NextAt, "version": sch.Version,
+	}
+}
+
+func scheduleWriteError(err error, doing string) error {
 	if violates(err, uniqueViolation, "schedules_name_key") {
 		return fleet.Errorf(fleet.Conflict, "a schedule of that name exists already").WithCode("name_taken").
 			WithFields(fleet.FieldError{Field: "name", Code: "name_taken", Message: "a schedule of that name exists already"})
 	}
-	return fail(err, "adding a schedule")
+	return fail(err, doing)
+}
+
+// AddSchedule stores a new schedule and returns it as stored. A name that is taken is a Conflict.
+func (s *Store) AddSchedule(ctx context.Context, sch fleet.Schedule) (fleet.Schedule, error) {
+	rows, _ := s.db.Query(ctx, `
+		insert into schedules as s (id, name, cron, timezone, selector, report_types, priority, jitter_seconds, overlap, misfire, enabled, owner_id, next_at)
+		values (@id, @name, @cron, @timezone, @selector, @report_types, @priority, @jitter, @overlap, @misfire, @enabled, @owner, @next_at)
+		returning `+scheduleColumns, scheduleArgs(sch))
+	stored, err := pgx.CollectExactlyOneRow(rows, scanSchedule)
+	return stored, scheduleWriteError(err, "adding a schedule")
 }
 
 // Schedule returns the schedule of the ID.
@@ -139,4 +148,19 @@ func (s *Store) Firings(ctx context.Context, schedule uuid.UUID, page fleet.Page
 	}
 	firings, next := cut(firings, limit, func(f fleet.Firing) string { return f.DueAt.Format(time.RFC3339Nano) })
 	return firings, next, nil
+}
+
+// UpdateSchedule stores sch over the version it was read at. Another version is a Precondition error.
+func (s *Store) UpdateSchedule(ctx context.Context, sch fleet.Schedule) (fleet.Schedule, error) {
+	rows, _ := s.db.Query(ctx, `
+		update schedules s set name = @name, cron = @cron, timezone = @timezone, selector = @selector, report_types = @report_types,
+			priority = @priority, jitter_seconds = @jitter, overlap = @overlap, misfire = @misfire, enabled = @enabled, owner_id = @owner,
+			next_at = @next_at, version = version + 1, updated_at = now()
+		where id = @id and version = @version
+		returning `+scheduleColumns, scheduleArgs(sch))
+	stored, err := pgx.CollectExactlyOneRow(rows, scanSchedule)
+	if isNoRows(err) {
+		return fleet.Schedule{}, fleet.Errorf(fleet.Precondition, "the schedule was changed meanwhile; read it again")
+	}
+	return stored, scheduleWriteError(err, "changing a schedule")
 }

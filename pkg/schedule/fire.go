@@ -1,0 +1,169 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/store"
+)
+
+const (
+	fireEvery = 250 * time.Millisecond
+	// misfireGrace is how late a moment may be fired before it counts as missed.
+	misfireGrace = time.Minute
+)
+
+// Why a moment of a schedule made no collection.
+const (
+	ReasonOverlap  = "overlap: the last collection has not ended"
+	ReasonMisfire  = "misfire: nothing could fire it in time"
+	ReasonOwner    = "owner: whoever defined the schedule may no longer collect"
+	reasonRefused  = "refused: "
+	reasonNotFound = "owner: there is no such user any more"
+)
+
+// errFired undoes the collection of a moment that has been fired before, say by a clock that was set back.
+var errFired = fleet.Errorf(fleet.Conflict, "fired already") //nolint:gochecknoglobals // a sentinel, never written
+
+// Run fires what is due until ctx ends.
+func (svc *Service) Run(ctx context.Context) error {
+	tick := time.NewTicker(fireEvery)
+	defer tick.Stop()
+	var failing bool
+	for {
+		fired, err := svc.FireOne(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil && !failing:
+			failing = true
+			svc.Log.WarnContext(ctx, "firing failed", "error", err)
+		case err == nil:
+			failing = false
+		}
+		if fired && err == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// FireOne fires one schedule that is due, if there is one that no other replica has taken: its collection, its row
+// in the firings and its next moment are stored in one transaction. It reports whether there was one.
+func (svc *Service) FireOne(ctx context.Context) (bool, error) {
+	fired := false
+	var firing fleet.Firing
+	var name string
+	err := svc.Store.InTx(ctx, func(tx *store.Store) error {
+		s, now, err := tx.TakeDueSchedule(ctx)
+		if err != nil || s == nil {
+			fired = false
+			return err
+		}
+		fired, name = true, s.Name
+		firing, err = svc.fire(ctx, tx, *s, now)
+		return err
+	})
+	if err == nil && fired {
+		svc.Log.InfoContext(ctx, "fired", "schedule", name, "due_at", firing.DueAt,
+			"lateness", firing.FiredAt.Sub(firing.DueAt), "collection_id", firing.CollectionID, "reason", firing.Reason)
+	}
+	return fired, err
+}
+
+func (svc *Service) fire(ctx context.Context, tx *store.Store, s fleet.Schedule, now time.Time) (fleet.Firing, error) {
+	table, err := ParseTimetable(s.Cron, s.Timezone)
+	if err != nil { // it was checked when it was stored; a release that reads it no more stops it, and says so
+		svc.Log.ErrorContext(ctx, "schedule cannot be read and is stopped", "schedule", s.Name, "error", err)
+		return fleet.Firing{}, tx.SetNextAt(ctx, s.ID, nil)
+	}
+	due, _ := table.Missed(*s.NextAt, now)
+	firing := fleet.Firing{ScheduleID: s.ID, DueAt: due, FiredAt: now}
+	err = tx.InTx(ctx, func(savepoint *store.Store) error {
+		var err error
+		if firing.CollectionID, firing.Reason, err = svc.collect(ctx, savepoint, s, due, now); err != nil {
+			return err
+		}
+		added, err := savepoint.AddFiring(ctx, firing)
+		if err == nil && !added {
+			return errFired
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, errFired) {
+		return firing, err
+	}
+	var next *time.Time
+	if at := table.Next(due); !at.IsZero() {
+		next = &at
+	}
+	return firing, tx.SetNextAt(ctx, s.ID, next)
+}
+
+// collect makes the collection of a moment, or says why there is none.
+func (svc *Service) collect(ctx context.Context, tx *store.Store, s fleet.Schedule, due, now time.Time) (id *uuid.UUID, reason string, err error) {
+	if s.Misfire == fleet.MisfireSkip && now.Sub(due) > misfireGrace {
+		return nil, ReasonMisfire, nil
+	}
+	if s.Overlap == fleet.OverlapSkip {
+		open, err := tx.HasOpenCollection(ctx, s.ID)
+		if err != nil {
+			return nil, "", err
+		}
+		if open {
+			return nil, ReasonOverlap, nil
+		}
+	}
+	actor, reason, err := svc.actor(ctx, tx, s)
+	if err != nil || reason != "" {
+		return nil, reason, err
+	}
+	var c fleet.Collection
+	err = tx.InTx(ctx, func(savepoint *store.Store) error {
+		c, err = svc.Trigger(ctx, savepoint, actor, s, due)
+		return err
+	})
+	switch fleet.KindOf(err) {
+	case fleet.OK:
+		return &c.ID, "", nil
+	case fleet.Invalid, fleet.Forbidden, fleet.NotFound, fleet.Conflict:
+		return nil, reasonRefused + fleet.MessageOf(err), nil
+	default:
+		return nil, "", err
+	}
+}
+
+// actor returns the schedule as an actor with its owner's current role and scope.
+func (svc *Service) actor(ctx context.Context, tx *store.Store, s fleet.Schedule) (fleet.Actor, string, error) {
+	a := fleet.Actor{Kind: fleet.ActorSchedule, ID: s.ID, Name: s.Name, UserID: s.OwnerID}
+	if s.OwnerID == nil {
+		return a, reasonNotFound, nil
+	}
+	owner, err := tx.User(ctx, *s.OwnerID)
+	switch {
+	case fleet.KindOf(err) == fleet.NotFound:
+		return a, reasonNotFound, nil
+	case err != nil:
+		return a, "", err
+	case owner.DisabledAt != nil:
+		return a, ReasonOwner, nil
+	}
+	a.Role = owner.Role
+	if owner.Selector != "" {
+		selector, err := fleet.ParseSelector(owner.Selector)
+		if err != nil {
+			return a, ReasonOwner, nil
+		}
+		a.Selector = &selector
+	}
+	if a.Require(fleet.Operator) != nil {
+		return a, ReasonOwner, nil
+	}
+	return a, "", nil
+}
