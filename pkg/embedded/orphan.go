@@ -52,6 +52,12 @@ func (c *cluster) endOrphan(ctx context.Context, log *slog.Logger) error {
 	case here:
 		return endLeftover(ctx, log, pm.pid, c.data, rung{syscall.SIGINT, 20 * time.Second}, rung{syscall.SIGQUIT, 5 * time.Second})
 	}
+	// The file is what keeps a new server from starting beside the last processes of an old one, so they go first.
+	wait, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := poll(wait, 20*time.Millisecond, func() (bool, error) { return !anyWorksIn(c.data), nil }); err != nil {
+		return fleet.Wrap(err, fleet.Unavailable, "processes of a server that was killed still work in %s", c.data)
+	}
 	log.WarnContext(ctx, "removing a stale postmaster.pid", "pid", pm.pid, "dir", c.data)
 	if err := os.Remove(filepath.Join(c.data, "postmaster.pid")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing a stale postmaster.pid: %w", err)

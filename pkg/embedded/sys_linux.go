@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
@@ -35,4 +36,15 @@ func worksIn(pid int, dir string) (yes, known bool) {
 		return false, true
 	}
 	return cwd == dir, err == nil
+}
+
+// anyWorksIn says whether any process that we can see works in dir.
+func anyWorksIn(dir string) bool {
+	found, _ := filepath.Glob("/proc/[0-9]*/cwd") // the one error is a bad pattern
+	for _, link := range found {
+		if cwd, err := os.Readlink(link); err == nil && cwd == dir {
+			return true
+		}
+	}
+	return false
 }
