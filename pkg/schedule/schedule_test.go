@@ -132,7 +132,7 @@ func newDesk(t *testing.T) *desk {
 // due stores a schedule that has been due since the given time.
 func (d *desk) due(t *testing.T, s fleet.Schedule, since time.Duration) fleet.Schedule {
 	t.Helper()
-	s.Name, s.Cron, s.Selector, s.Enabled = "nightly", "*/10 * * * * *", "*", true
+	s.Name, s.Cron, s.Selector, s.Enabled = "nightly", "@every 10m", "*", true
 	stored, err := d.Add(t.Context(), d.admin, s)
 	if err != nil {
 		t.Fatal(err)
