@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 
 	"golang.org/x/crypto/ssh"
 
@@ -85,7 +86,7 @@ func parseSigner(key, passphrase []byte) (ssh.Signer, error) {
 		return nil, fleet.InvalidField("private_key", "keys of this algorithm cannot be used")
 	}
 	restricted, err := ssh.NewSignerWithAlgorithms(multi, algorithms)
-	if err != nil || signer.PublicKey().Type() == ssh.InsecureKeyAlgoDSA {
+	if err != nil || !slices.Contains(ssh.SupportedAlgorithms().PublicKeyAuths, algorithms[0]) { // DSA is the one
 		return nil, fleet.InvalidField("private_key", "keys of this algorithm cannot be used; make an ed25519 key")
 	}
 	return restricted, nil

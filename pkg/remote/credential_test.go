@@ -39,7 +39,7 @@ func TestACredentialNeverShowsItsSecrets(t *testing.T) {
 	for _, secret := range []string{"kkkk", "pppp", "wwww"} {
 		for _, form := range []string{
 			secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret),
-			strings.Trim(fmt.Sprint([]byte(secret)), "[]"), fmt.Sprintf("%#v", []byte(secret)),
+			strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]"), fmt.Sprintf("%#v", []byte(secret)),
 		} {
 			if strings.Contains(out.String(), form) {
 				t.Errorf("%q is in the output:\n%s", form, out.String())

@@ -26,7 +26,7 @@ func TestDialNamesWhatTheNetworkDid(t *testing.T) {
 	}{
 		{name: "a port that stays silent", serve: waitForEnd, want: fleet.CodeBannerTimeout, phase: "banner"},
 		{name: "a port that closes at once", serve: func(net.Conn) {}, want: fleet.CodeRateLimitedBySSHD, phase: "banner"},
-		{name: "a port that resets", serve: func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) }, want: fleet.CodeRateLimitedBySSHD, phase: "banner"},
+		{name: "a port that resets", serve: resets, want: fleet.CodeRateLimitedBySSHD, phase: "banner"},
 		{name: "sshd over its MaxStartups", serve: says("Exceeded MaxStartups\r\n"), want: fleet.CodeRateLimitedBySSHD, phase: "banner"},
 		{name: "sshd that penalises our address", serve: says("Not allowed at this time\r\n"), want: fleet.CodeRateLimitedBySSHD, phase: "banner"},
 		{
@@ -67,7 +67,13 @@ func says(text string) func(net.Conn) {
 	return func(conn net.Conn) {
 		_, _ = conn.Write([]byte(text))
 		_, _ = conn.Read(make([]byte, 256)) // or our close is a reset that swallows the text
-		_ = conn.(*net.TCPConn).CloseWrite()
+	}
+}
+
+// resets drops the connection as sshd does over its MaxStartups: what lies unread makes it a reset.
+func resets(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
 	}
 }
 
@@ -95,7 +101,7 @@ func TestDialToNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := closed.Addr().(*net.TCPAddr)
+	port := portOf(closed)
 	if err := closed.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +111,7 @@ func TestDialToNobody(t *testing.T) {
 		port    int
 		want    fleet.Code
 	}{
-		{"a closed port", "127.0.0.1", address.Port, fleet.CodeTCPRefused},
+		{"a closed port", "127.0.0.1", port, fleet.CodeTCPRefused},
 		{"what cannot be a name", "not a name", 22, fleet.CodeDNSFailed},
 		{"an empty address is not this machine", "", 22, fleet.CodeDNSFailed},
 		{"a port out of range", "127.0.0.1", 70000, fleet.CodeDNSFailed},
@@ -118,7 +124,7 @@ func TestDialToNobody(t *testing.T) {
 			target.Address, target.Port = tt.address, tt.port
 			target.Options.ConnectTimeout = 300 * time.Millisecond
 			_, err := remote.Dial(within(t), target)
-			failureOf(t, err, tt.want)
+			wantCode(t, err, tt.want)
 		})
 	}
 }
@@ -141,7 +147,11 @@ func fullPort(t *testing.T) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: name.(*syscall.SockaddrInet4).Port}
+	inet, ok := name.(*syscall.SockaddrInet4)
+	if !ok {
+		t.Fatalf("name = %v, want an IPv4 address", name)
+	}
+	address := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: inet.Port}
 	for range 16 {
 		conn, err := net.DialTimeout("tcp", address.String(), 200*time.Millisecond)
 		if err != nil {
@@ -218,7 +228,7 @@ func TestNoCredentialBeforeTheHostKeyIsVerified(t *testing.T) {
 			target.Verify = tt.verify
 			target.Options.HandshakeTimeout = 2 * time.Second
 			_, err := remote.Dial(within(t), target)
-			failureOf(t, err, tt.want)
+			wantCode(t, err, tt.want)
 			if got := s.attempts.Load(); got != 0 {
 				t.Errorf("the server saw %d login attempts, want none", got)
 			}
@@ -240,7 +250,7 @@ func TestVerifyIsShownTheHostsKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { _ = conn.Close() })
 	if want := ssh.FingerprintSHA256(host.signer.PublicKey()); shown.Fingerprint != want || shown.Algorithm != "ecdsa-sha2-nistp256" {
 		t.Errorf("Verify got %s %s, want ecdsa-sha2-nistp256 %s", shown.Algorithm, shown.Fingerprint, want)
 	}

@@ -82,9 +82,15 @@ func (e *execution) attend(requests <-chan *ssh.Request) {
 	}
 }
 
-func (e *execution) hasExited() bool {
+func (e *execution) hasExited() bool { return closed(e.exited) }
+
+func (e *execution) isOver() bool { return closed(e.over) }
+
+func (e *execution) isFull() bool { return closed(e.full) }
+
+func closed(done <-chan struct{}) bool {
 	select {
-	case <-e.exited:
+	case <-done:
 		return true
 	default:
 		return false
@@ -104,6 +110,9 @@ func (e *execution) await(ctx context.Context) error {
 			e.kill()
 			return nil
 		case <-ctx.Done():
+			if e.isOver() { // it ended in the same moment, and by itself
+				return e.verdict()
+			}
 			e.kill()
 			_ = e.conn.wire.Close()
 			return ended(ctx, phaseRun)
@@ -126,11 +135,9 @@ func (e *execution) await(ctx context.Context) error {
 
 // verdict judges a channel that has ended by itself.
 func (e *execution) verdict() error {
-	select {
-	case <-e.full:
+	if e.isFull() {
 		e.kill()
 		return nil
-	default:
 	}
 	if !e.hasExited() && e.conn.isLost() {
 		return e.conn.lost(io.ErrUnexpectedEOF, phaseRun)
@@ -143,10 +150,8 @@ func (e *execution) kill() {
 	closing := time.AfterFunc(killGrace, func() { _ = e.conn.wire.Close() })
 	defer closing.Stop()
 	_, _ = e.channel.SendRequest("signal", false, ssh.Marshal(struct{ Signal string }{"KILL"}))
-	select {
-	case <-e.full: // nobody reads on, so the host may never come to closing its side
+	if e.isFull() { // nobody reads on, so the host may never come to closing its side
 		_ = e.channel.Close()
-	default:
 	}
 	<-e.over
 	e.termination = TerminationUnconfirmed
@@ -168,14 +173,5 @@ func (e *execution) output() Output {
 	return Output{
 		Stdout: e.stdout.kept, Stderr: e.stderr.kept, ExitStatus: e.status, Signal: e.signal,
 		Truncated: e.isFull(), StderrTruncated: e.stderr.truncated(), Termination: e.termination,
-	}
-}
-
-func (e *execution) isFull() bool {
-	select {
-	case <-e.full:
-		return true
-	default:
-		return false
 	}
 }

@@ -82,7 +82,7 @@ func bannerFailure(err error, preamble string) *fleet.Failure {
 	if isTimeout(err) {
 		return fleet.Fail(fleet.CodeBannerTimeout, err, "phase", phaseBanner)
 	}
-	// OpenSSH drops a connection without a word, or with one of these two since its releases 8.? and 9.8.
+	// OpenSSH drops a connection without a word, or, in newer releases, with one of these two.
 	if preamble == "" || strings.HasPrefix(preamble, "Exceeded MaxStartups") || strings.HasPrefix(preamble, "Not allowed at this time") {
 		return fleet.Fail(fleet.CodeRateLimitedBySSHD, err, "phase", phaseBanner)
 	}

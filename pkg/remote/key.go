@@ -111,4 +111,4 @@ func secureHostKeyAlgorithms() []string {
 }
 
 // errOtherKey ends a connection whose host shows another key when keys are exchanged anew.
-var errOtherKey = errors.New("the host changed its key within the connection") //nolint:gochecknoglobals // a sentinel, never written
+var errOtherKey = errors.New("the host changed its key within the connection")

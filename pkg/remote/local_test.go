@@ -64,7 +64,7 @@ func TestLocalKillsTheWholeGroup(t *testing.T) {
 	}()
 	began := time.Now()
 	got, err := remote.Local{}.Run(ctx, "sleep 30 & echo $!; : >'"+ready+"'; wait", nil, remote.RunOptions{})
-	failureOf(t, err, fleet.CodeCancelled)
+	wantCode(t, err, fleet.CodeCancelled)
 	if got.Termination != remote.TerminationConfirmed {
 		t.Errorf("termination = %q, want confirmed", got.Termination)
 	}
@@ -79,12 +79,12 @@ func TestLocalDeadlineKeepsWhatArrived(t *testing.T) {
 	ctx, cancel := context.WithTimeout(within(t), 300*time.Millisecond)
 	defer cancel()
 	got, err := remote.Local{}.Run(ctx, "echo partial; exec sleep 30", nil, remote.RunOptions{})
-	failureOf(t, err, fleet.CodeDeadlineExceeded)
+	wantCode(t, err, fleet.CodeDeadlineExceeded)
 	if string(got.Stdout) != "partial\n" {
 		t.Errorf("stdout = %q, want partial", got.Stdout)
 	}
 	_, err = remote.Local{}.Run(ctx, "true", nil, remote.RunOptions{})
-	failureOf(t, err, fleet.CodeDeadlineExceeded)
+	wantCode(t, err, fleet.CodeDeadlineExceeded)
 }
 
 func TestLocalEndlessOutput(t *testing.T) {

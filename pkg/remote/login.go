@@ -70,7 +70,7 @@ func (l *login) next(server *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	return nil, nil //nolint:nilnil // as above
 }
 
-var errPrompt = errors.New("the server asks for more than the password") //nolint:gochecknoglobals // a sentinel, never written
+var errPrompt = errors.New("the server asks for more than the password")
 
 // answer answers one keyboard-interactive challenge: the first single prompt without echo gets the password.
 func (l *login) answer(_, instruction string, questions []string, echos []bool) ([]string, error) {
@@ -78,11 +78,9 @@ func (l *login) answer(_, instruction string, questions []string, echos []bool) 
 	if len(questions) == 0 {
 		return nil, nil
 	}
-	for _, question := range questions {
-		if asksForNewPassword(question) {
-			l.renew = true
-			return nil, errPrompt
-		}
+	if slices.ContainsFunc(questions, asksForNewPassword) {
+		l.renew = true
+		return nil, errPrompt
 	}
 	if len(questions) != 1 || echos[0] || l.answered {
 		return nil, errPrompt

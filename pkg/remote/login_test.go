@@ -160,5 +160,5 @@ func TestDialRefusesAnUnreadableKeyWithoutConnecting(t *testing.T) {
 		return nil
 	}
 	_, err := remote.Dial(within(t), target)
-	failureOf(t, err, fleet.CodeAuthFailed)
+	wantCode(t, err, fleet.CodeAuthFailed)
 }

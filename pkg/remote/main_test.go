@@ -64,6 +64,12 @@ func failureOf(t *testing.T, err error, want fleet.Code) *fleet.Failure {
 	return failure
 }
 
+// wantCode checks that err is a failure with the code.
+func wantCode(t *testing.T, err error, want fleet.Code) {
+	t.Helper()
+	_ = failureOf(t, err, want)
+}
+
 // A pair is a key pair of a test, in the forms that are needed of it.
 type pair struct {
 	signer ssh.Signer

@@ -42,7 +42,7 @@ type Output struct {
 }
 
 // errFull ends the reading of a stream that reached its limit.
-var errFull = errors.New("output limit reached") //nolint:gochecknoglobals // a sentinel, never written
+var errFull = errors.New("output limit reached")
 
 // A sink keeps the first limit bytes written to it. Past stop bytes it fails and calls full once.
 type sink struct {

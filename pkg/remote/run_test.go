@@ -233,7 +233,7 @@ func TestAContextThatHasEndedRunsNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := conn.Run(ctx, "x", nil, remote.RunOptions{})
-	failureOf(t, err, fleet.CodeCancelled)
+	wantCode(t, err, fleet.CodeCancelled)
 }
 
 func TestOneCommandAtATime(t *testing.T) {
@@ -253,7 +253,7 @@ func TestOneCommandAtATime(t *testing.T) {
 	}()
 	<-started
 	_, err := conn.Run(within(t), "x", nil, remote.RunOptions{})
-	failureOf(t, err, fleet.CodeInternal)
+	wantCode(t, err, fleet.CodeInternal)
 	close(release)
 	if err := <-first; err != nil {
 		t.Fatal(err)
@@ -270,7 +270,7 @@ func TestConnectionLostDuringTheCommand(t *testing.T) {
 	s.sessions = onExec(func(c ssh.Channel, signals <-chan string) {
 		_, _ = c.Write([]byte("partial"))
 		close(running)
-		for range signals { //nolint:revive // until the channel ends
+		for range signals { // until the channel ends
 		}
 	})
 	s.start(t)
@@ -281,7 +281,7 @@ func TestConnectionLostDuringTheCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	go func() {
 		<-running
 		lan.cut()
@@ -297,7 +297,7 @@ func TestKeepaliveGivesUpASilentServer(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.sessions = onExec(func(_ ssh.Channel, signals <-chan string) {
-		for range signals { //nolint:revive // until the channel ends
+		for range signals { // until the channel ends
 		}
 	})
 	s.start(t)
@@ -309,7 +309,7 @@ func TestKeepaliveGivesUpASilentServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	time.AfterFunc(500*time.Millisecond, lan.freeze) // ten probes long the server answers
 	began := time.Now()
 	_, err = conn.Run(within(t), "x", nil, remote.RunOptions{})
@@ -350,7 +350,7 @@ func newNetwork(t *testing.T, server string) *network {
 }
 
 func (n *network) carry(to, from net.Conn) {
-	defer to.Close()
+	defer func() { _ = to.Close() }()
 	buffer := make([]byte, 32<<10)
 	for {
 		size, err := from.Read(buffer)

@@ -67,9 +67,8 @@ func (s *server) serve(conn net.Conn) {
 
 // target returns how to reach the server with a password.
 func (s *server) target(password string) remote.Target {
-	address := s.listener.Addr().(*net.TCPAddr)
 	return remote.Target{
-		Address: address.IP.String(), Port: address.Port, Verify: trustAny,
+		Address: "127.0.0.1", Port: portOf(s.listener), Verify: trustAny,
 		Credential: remote.Credential{Kind: remote.KindPassword, Username: "rollcall", Password: []byte(password)},
 	}
 }
@@ -125,11 +124,19 @@ func exit(channel ssh.Channel, status uint32) {
 type port struct{ listener net.Listener }
 
 func (p port) target() remote.Target {
-	address := p.listener.Addr().(*net.TCPAddr)
 	return remote.Target{
-		Address: address.IP.String(), Port: address.Port, Verify: trustAny,
+		Address: "127.0.0.1", Port: portOf(p.listener), Verify: trustAny,
 		Credential: remote.Credential{Kind: remote.KindPassword, Username: "rollcall", Password: []byte("x")},
 	}
+}
+
+// portOf returns the port of a TCP listener, and 0 of any other.
+func portOf(listener net.Listener) int {
+	address, ok := listener.Addr().(*net.TCPAddr)
+	if !ok {
+		return 0
+	}
+	return address.Port
 }
 
 // listen serves each connection by handle and closes it afterwards. The end of the test closes all of them and waits.

@@ -154,8 +154,8 @@ func freePort(t *testing.T) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+	defer func() { _ = listener.Close() }()
+	return portOf(listener)
 }
 
 func me(t *testing.T) string {
@@ -238,13 +238,13 @@ func TestOpenSSHAcceptsOurKeys(t *testing.T) {
 			t.Parallel()
 			conn, err := remote.Dial(within(t), s.target(tt.credential))
 			if tt.want != "" {
-				failureOf(t, err, tt.want)
+				wantCode(t, err, tt.want)
 				return
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer conn.Close()
+			defer func() { _ = conn.Close() }()
 			got, err := conn.Run(within(t), "cat; echo oops >&2; exit 7", []byte("hello"), remote.RunOptions{})
 			if err != nil || string(got.Stdout) != "hello" || string(got.Stderr) != "oops\n" || got.ExitStatus != 7 {
 				t.Errorf("Run = %+v, %v", got, err)
@@ -276,7 +276,7 @@ func TestOpenSSHIsAskedForTheKeyWeKnow(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer conn.Close()
+			defer func() { _ = conn.Close() }()
 			key := conn.Transport().HostKey
 			if want := ssh.FingerprintSHA256(s.hostKeys[tt.want].signer.PublicKey()); key.Algorithm != tt.want || key.Fingerprint != want {
 				t.Errorf("host key = %s %s, want %s %s", key.Algorithm, key.Fingerprint, tt.want, want)
@@ -323,7 +323,7 @@ func TestOpenSSHCommandIsKilled(t *testing.T) {
 			ctx, cancel := context.WithTimeout(within(t), 500*time.Millisecond)
 			defer cancel()
 			got, err := conn.Run(ctx, "echo $$; exec sleep 30", nil, remote.RunOptions{})
-			failureOf(t, err, fleet.CodeDeadlineExceeded)
+			wantCode(t, err, fleet.CodeDeadlineExceeded)
 			if got.Termination != tt.want {
 				t.Errorf("termination = %q (%+v), want %q", got.Termination, got, tt.want)
 			}
@@ -382,19 +382,19 @@ func TestOpenSSHOverItsMaxStartups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer holder.Close()
+	defer func() { _ = holder.Close() }()
 	if _, err := holder.Read(make([]byte, 4)); err != nil { // its banner: the one place is taken
 		t.Fatal(err)
 	}
 	_, err = remote.Dial(within(t), s.target(s.client.credential(me(t))))
-	failureOf(t, err, fleet.CodeRateLimitedBySSHD)
+	wantCode(t, err, fleet.CodeRateLimitedBySSHD)
 }
 
 func TestOpenSSHWithoutSessions(t *testing.T) {
 	t.Parallel()
 	s := startSSHD(t, []string{"MaxSessions 0"})
 	_, err := s.dial(t, me(t)).Run(within(t), "true", nil, remote.RunOptions{})
-	failureOf(t, err, fleet.CodeSessionRefused)
+	wantCode(t, err, fleet.CodeSessionRefused)
 }
 
 func TestDropbearIsUnderstood(t *testing.T) {
@@ -415,7 +415,7 @@ func TestDropbearIsUnderstood(t *testing.T) {
 	target := s.target(newPair(t, newEd25519(t)).credential(me(t)))
 	target.Verify = func(_ context.Context, key remote.Key) error { shown = key; return nil }
 	_, err := remote.Dial(within(t), target)
-	failureOf(t, err, fleet.CodeAuthFailed) // it takes keys from the user's home only, which is not ours to change
+	wantCode(t, err, fleet.CodeAuthFailed) // it takes keys from the user's home only, which is not ours to change
 	if shown.Algorithm != "ssh-ed25519" {
 		t.Errorf("host key = %+v, want ed25519", shown)
 	}

@@ -12,7 +12,7 @@ import (
 // talks for ever would otherwise keep us busy until the handshake deadline.
 const maxPreamble = 8 << 10
 
-var errPreamble = errors.New("too much text before the SSH version line") //nolint:gochecknoglobals // a sentinel, never written
+var errPreamble = errors.New("too much text before the SSH version line")
 
 // A wire is the connection below SSH. It notes whether the server has introduced itself as SSH, what it said
 // before, and when it was last heard of.

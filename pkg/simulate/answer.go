@@ -13,7 +13,7 @@ import (
 )
 
 //go:embed sections/*.txt
-var sectionFiles embed.FS //nolint:gochecknoglobals // go:embed knows no other way
+var sectionFiles embed.FS
 
 // parseSections returns the templates of the sections by the sections' names.
 func parseSections() (map[string]*template.Template, error) {

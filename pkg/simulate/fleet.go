@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -103,7 +104,7 @@ func Start(ctx context.Context, o Options) (*Fleet, error) {
 	for number := range o.Hosts {
 		h, err := newHost(ctx, o, number, places)
 		if err != nil {
-			f.Close()
+			_ = f.Close()
 			return nil, err
 		}
 		f.hosts = append(f.hosts, h)
@@ -198,7 +199,7 @@ func readListen(listen string) (places, error) {
 	address, port := listen, 0
 	if host, digits, err := net.SplitHostPort(listen); err == nil {
 		address = host
-		if port, err = net.LookupPort("tcp", digits); err != nil {
+		if port, err = strconv.Atoi(digits); err != nil || port < 0 || port > 65535 {
 			return places{}, fleet.InvalidField("listen", "the port is not one")
 		}
 	}

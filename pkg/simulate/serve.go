@@ -19,7 +19,7 @@ const (
 	maxSessions  = 10 // of a connection, as sshd has it
 )
 
-var errLogin = errors.New("not the credential of the fleet") //nolint:gochecknoglobals // a sentinel, never written
+var errLogin = errors.New("not the credential of the fleet")
 
 // serve accepts connections to one host until its listener is closed, and waits for them.
 func (s *server) serve(ctx context.Context, h *host) {
@@ -44,7 +44,7 @@ func (s *server) serve(ctx context.Context, h *host) {
 
 // talk serves one connection.
 func (s *server) talk(ctx context.Context, h *host, conn net.Conn) {
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	if err := conn.SetDeadline(time.Now().Add(loginTimeout)); err != nil {
@@ -56,7 +56,7 @@ func (s *server) talk(ctx context.Context, h *host, conn net.Conn) {
 	}
 	var work sync.WaitGroup
 	defer work.Wait()
-	defer authenticated.Close()
+	defer func() { _ = authenticated.Close() }()
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		return
 	}
@@ -139,7 +139,7 @@ func (s *server) session(ctx context.Context, h *host, channel ssh.Channel, aske
 
 // execute answers one command. What the command says does not matter, only the script on its standard input.
 func (s *server) execute(ctx context.Context, h *host, channel ssh.Channel) {
-	defer channel.Close()
+	defer func() { _ = channel.Close() }()
 	// The client's going away, or a signal, ends the command wherever it is.
 	stop := context.AfterFunc(ctx, func() { _ = channel.Close() })
 	defer stop()

@@ -70,7 +70,7 @@ func collect(t *testing.T, f *simulate.Fleet, h simulate.Host) (collector.Run, [
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	output, err := conn.Run(ctx, plan.Command(), plan.Script(), remote.RunOptions{MaxStdout: plan.MaxOutput()})
 	if err != nil || output.ExitStatus != 0 {
 		t.Fatalf("Run = status %d, %v", output.ExitStatus, err)
@@ -243,7 +243,7 @@ func TestACommandThatIsNoCollection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	for _, stdin := range []string{"", "rm -rf /", "#BEGIN-", "#BEGIN-x\n#OTHER\n", "\n#BEGIN-" + strings.Repeat("a", 100) + "\n#SECTIONS id\n"} {
 		output, err := conn.Run(within(t), "sh", []byte(stdin), remote.RunOptions{})
 		if err != nil || output.ExitStatus != 127 || len(output.Stdout) > 0 {
@@ -272,7 +272,7 @@ func TestLatencyAndCancellation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	ctx, cancel := context.WithTimeout(within(t), 200*time.Millisecond)
 	defer cancel()
 	output, err := conn.Run(ctx, "sh", nil, remote.RunOptions{})
@@ -367,7 +367,7 @@ func TestTheFleetEndsWithItsContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	cancel()
 	if _, err := conn.Run(within(t), "sh", nil, remote.RunOptions{}); err == nil {
 		t.Error("a host answered after the end of its fleet")
