@@ -53,12 +53,17 @@ func (s *Store) MissingPartitions(ctx context.Context, at time.Time) ([]string, 
 // inserts is rolled back.
 func (s *Store) CheckStorage(ctx context.Context, now time.Time) error {
 	next := time.Date(now.UTC().Year(), now.UTC().Month()+1, 1, 0, 0, 0, 0, time.UTC)
-	missing, err := s.MissingPartitions(ctx, next)
-	if err != nil {
-		return err
-	}
-	if len(missing) > 0 {
-		return fleet.Errorf(fleet.Unavailable, "next month's partition is missing for %v; is a scheduler running?", missing)
+	for _, month := range []struct {
+		name string
+		at   time.Time
+	}{{"this", now}, {"next", next}} {
+		missing, err := s.MissingPartitions(ctx, month.at)
+		if err != nil {
+			return err
+		}
+		if len(missing) > 0 {
+			return fleet.Errorf(fleet.Unavailable, "%s month's partition is missing for %v; is a scheduler running?", month.name, missing)
+		}
 	}
 	tx, err := s.db.Begin(ctx)
 	if err != nil {

@@ -73,9 +73,10 @@ func (s *Store) RingAgain(ctx context.Context, messages []fleet.Message, newEpoc
 		step = 1
 	}
 	tag, err := s.db.Exec(ctx, `
-		update tasks t set dispatched_at = null, epoch = t.epoch + $3
-		from unnest($1::uuid[], $2::int[]) as m(id, epoch)
-		where t.id = m.id and t.epoch = m.epoch and t.state = 'queued'`, taskIDs(messages), epochs, step)
+		update tasks set dispatched_at = null, epoch = epoch + $3
+		where id in (
+			select t.id from tasks t join unnest($1::uuid[], $2::int[]) as m(id, epoch) on t.id = m.id and t.epoch = m.epoch
+			where t.state = 'queued' for update of t skip locked)`, taskIDs(messages), epochs, step)
 	return int(tag.RowsAffected()), fail(err, "ringing again")
 }
 
@@ -101,7 +102,7 @@ func (s *Store) EndHopeless(ctx context.Context, margin time.Duration) (int, err
 	}{
 		{"t.collection_id in (select id from collections where cancel_requested_at is not null)", fleet.TaskCancelled, fleet.CodeCancelled},
 		{"t.deadline_at < now()", fleet.TaskFailed, fleet.CodeDeadlineExceeded},
-		{"t.expires_at < now()", fleet.TaskFailed, fleet.CodeExpired},
+		{"t.deadline_at is null and t.expires_at < now()", fleet.TaskFailed, fleet.CodeExpired}, // it only waited
 	} {
 		n, err := s.endQueued(ctx, end.condition, end.state, end.code, pgx.NamedArgs{})
 		if err != nil {

@@ -40,7 +40,7 @@ func (s *Store) ClaimTask(ctx context.Context, m fleet.Message, worker uuid.UUID
 				deadline_at = coalesce(t.deadline_at, now() + c.deadline_seconds * interval '1 second')
 			from collections c
 			where t.id = @id and t.epoch = @epoch and t.state = 'queued' and c.id = t.collection_id
-			  and c.cancel_requested_at is null and t.expires_at > now()
+			  and c.cancel_requested_at is null and case when t.deadline_at is null then t.expires_at > now() else t.deadline_at > now() end
 			returning t.*, c.kind, c.actor, c.report_types
 		)
 		select t.id, t.collection_id, t.created_at, t.host_id, t.site, t.epoch, t.attempts, t.started_at,

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -67,7 +69,7 @@ func cursorOf(key string) string { return base64.RawURLEncoding.EncodeToString([
 // keyOf returns the key of a cursor.
 func keyOf(cursor string) (string, error) {
 	key, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil || len(key) > 512 {
+	if err != nil || len(key) > 512 || !utf8.Valid(key) || bytes.IndexByte(key, 0) >= 0 { // what no text can hold
 		return "", fleet.InvalidField("cursor", "this is not a cursor that a list has answered with")
 	}
 	return string(key), nil

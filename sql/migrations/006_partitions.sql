@@ -2,7 +2,7 @@
 -- with their owner's rights, so that the application's role needs no right to create or drop tables.
 
 create function make_partition(parent text, month date) returns boolean
-    language plpgsql security definer set search_path from current as $$
+    language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     first_day date := date_trunc('month', month);
     child     text := format('%s_%s', parent, to_char(first_day, 'YYYY_MM'));
@@ -10,9 +10,8 @@ begin
     if parent not in ('report_rows', 'report_metrics', 'changes', 'audit_logs', 'firings', 'task_history', 'collection_history') then
         raise exception 'table % is not partitioned by month', parent;
     end if;
-    if to_regclass(child) is not null then
-        return false;
-    end if;
+    -- The lock comes before the look: a partition is seen a moment before every session hears that its table has it,
+    -- and the lock is released only after that.
     perform pg_advisory_xact_lock(hashtext('rollcall.partition.' || parent));
     if to_regclass(child) is not null then
         return false;
@@ -25,7 +24,7 @@ end $$;
 
 -- Drops a partition that has been detached already; dropping an attached one would block readers.
 create function drop_partition(child text) returns boolean
-    language plpgsql security definer set search_path from current as $$
+    language plpgsql security definer set search_path = public, pg_temp as $$
 begin
     if child !~ '^(report_rows|report_metrics|changes|audit_logs|firings|task_history|collection_history)_[0-9]{4}_[0-9]{2}$' then
         raise exception 'table % is not a partition by month', child;
@@ -39,3 +38,6 @@ begin
     execute format('drop table %I', child);
     return true;
 end $$;
+
+-- They act with their owner's rights, so nobody gets them for nothing; the application's role is granted them.
+revoke execute on function make_partition(text, date), drop_partition(text) from public;
