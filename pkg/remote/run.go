@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -18,6 +19,9 @@ import (
 // *fleet.Failure in it, deadline_exceeded, or else cancelled. The Output holds whatever arrived so far. A command
 // that sends more than MaxStdout is ended as well, and that is not a failure: Truncated tells.
 //
+// OpenSSH lets an account with an expired password log in and then runs nothing for it; that is the failure
+// account_expired_or_password_change.
+//
 // One command runs at a time; a second Run meanwhile fails.
 func (c *Conn) Run(ctx context.Context, command string, stdin []byte, options RunOptions) (Output, error) {
 	none := Output{ExitStatus: -1}
@@ -34,7 +38,18 @@ func (c *Conn) Run(ctx context.Context, command string, stdin []byte, options Ru
 	err = e.await(ctx)
 	output := e.output()
 	output.Duration = time.Since(began)
+	if err == nil && passwordExpired(output) {
+		err = fleet.Fail(fleet.CodeAccountExpired, errors.New("sshd asks for a new password before any command"),
+			"phase", phaseRun, "message", printable(string(output.Stderr), 256))
+	}
 	return output, err
+}
+
+// passwordExpired reports whether OpenSSH let an account with an expired password in, and then refused to run
+// anything for it but passwd, which needs a terminal.
+func passwordExpired(o Output) bool {
+	return o.ExitStatus == 1 && len(o.Stdout) == 0 &&
+		bytes.Contains(o.Stderr, []byte("Password change required but no TTY available"))
 }
 
 // open opens a session and starts the command in it. After a failure the connection is of no further use.

@@ -320,7 +320,7 @@ func TestOpenSSHCommandIsKilled(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			conn := s.dial(t, tt.user(t))
-			ctx, cancel := context.WithTimeout(within(t), 500*time.Millisecond)
+			ctx, cancel := context.WithTimeout(within(t), 3*time.Second)
 			defer cancel()
 			got, err := conn.Run(ctx, "echo $$; exec sleep 30", nil, remote.RunOptions{})
 			wantCode(t, err, fleet.CodeDeadlineExceeded)
