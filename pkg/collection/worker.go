@@ -110,13 +110,13 @@ func (w *Worker) Silent() time.Duration {
 // now returns the database's clock.
 func (w *Worker) now() time.Time { return time.Now().Add(time.Duration(w.offset.Load())) }
 
-// leaveTimeout bounds how long a stopping worker waits for its tasks to be put back.
-const leaveTimeout = 10 * time.Second
+// LeaveTimeout bounds how long a stopping worker waits for its tasks to be put back.
+const LeaveTimeout = 10 * time.Second
 
 // leave tells the tasks to stop, waits until they are put back, and removes the heartbeat, so that whatever could not
 // be put back is taken over at once.
 func (w *Worker) leave(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	ctx, cancel := context.WithTimeout(ctx, LeaveTimeout)
 	defer cancel()
 	w.stopAll(errStopping)
 	tick := time.NewTicker(20 * time.Millisecond)

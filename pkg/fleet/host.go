@@ -146,3 +146,19 @@ type Seal struct {
 	KeyID  string
 	Sealed []byte
 }
+
+// MaxSite is the length of a site's name at most.
+const MaxSite = 63
+
+// CheckSite returns an Invalid error unless name is one of a site: lower-case letters, digits and hyphens, not
+// beginning with a hyphen. It is part of a queue's name.
+func CheckSite(name string) error {
+	ok := name != "" && len(name) <= MaxSite && name[0] != '-'
+	for _, c := range []byte(name) {
+		ok = ok && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-')
+	}
+	if !ok {
+		return InvalidField("site", "1 to %d lower-case letters, digits and hyphens, such as default or fra1", MaxSite)
+	}
+	return nil
+}

@@ -1,0 +1,212 @@
+// Package process is what Rollcall's processes have in common: their configuration, the databases they stand on, the
+// listeners they answer at, and how they begin and end.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcallhq/rollcall/pkg/ephemeral"
+	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/queue"
+	"github.com/rollcallhq/rollcall/pkg/store"
+	"github.com/rollcallhq/rollcall/pkg/telemetry"
+)
+
+// Version returns what this program was built from: the release if stamped, else the module's or the commit's name.
+func Version(stamped string) string {
+	if stamped != "" {
+		return stamped
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "dev-" + s.Value[:12]
+		}
+	}
+	return "dev"
+}
+
+// Backends are the databases a process stands on.
+type Backends struct {
+	Pool      *pgxpool.Pool
+	Store     *store.Store
+	Redis     redis.UniversalClient
+	Ephemeral *ephemeral.Store
+	Queue     *queue.Queue
+
+	config Config
+	log    *slog.Logger
+}
+
+// Open makes the clients of PostgreSQL and Redis. It connects to neither: Prepare does. The caller owes a Close.
+func Open(ctx context.Context, c Config, service string, log *slog.Logger) (*Backends, error) {
+	options := c.Database
+	options.Name = "rollcall-" + service
+	pool, err := store.OpenPool(ctx, c.DatabaseURL, options)
+	if err != nil {
+		return nil, err
+	}
+	client, err := ephemeral.Open(c.RedisURL, ephemeral.Options{Log: log, PoolSize: c.RedisPool})
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return &Backends{
+		Pool: pool, Store: store.New(pool), Redis: client, Ephemeral: ephemeral.New(client), Queue: queue.New(client), config: c, log: log,
+	}, nil
+}
+
+// Close gives the connections back.
+func (b *Backends) Close() {
+	_ = b.Redis.Close()
+	b.Pool.Close()
+}
+
+// PrepareDatabase returns when the database has the schema this program expects and the partitions of the next months,
+// which it makes itself unless ROLLCALL_MIGRATE says to wait for another process. It tries again and again while the
+// database does not answer, and says so.
+func (b *Backends) PrepareDatabase(ctx context.Context) error {
+	return b.insist(ctx, "PostgreSQL", func() error {
+		if b.config.Migrate == MigrateWait {
+			return b.Store.CheckServing(ctx)
+		}
+		if err := b.migrate(ctx); err != nil {
+			return err
+		}
+		now, err := b.Store.Now(ctx)
+		if err != nil {
+			return err
+		}
+		return b.Store.MakePartitions(ctx, now)
+	})
+}
+
+func (b *Backends) migrate(ctx context.Context) error {
+	if b.config.OwnerURL == "" {
+		return store.Migrate(ctx, b.config.DatabaseURL, "")
+	}
+	app, err := url.Parse(b.config.DatabaseURL)
+	if err != nil || app.User == nil {
+		return fmt.Errorf("DATABASE_URL must be a URL with a user when DATABASE_OWNER_URL is set")
+	}
+	return store.Migrate(ctx, b.config.OwnerURL, app.User.Username())
+}
+
+// WaitForRedis returns when Redis answers.
+func (b *Backends) WaitForRedis(ctx context.Context) error {
+	return b.insist(ctx, "Redis", func() error { return b.Queue.Ping(ctx) })
+}
+
+// insist calls f until it succeeds or ctx ends, saying who is not there. What cannot get better by waiting ends it.
+func (b *Backends) insist(ctx context.Context, who string, f func() error) error {
+	waited := false
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := f()
+		if err != nil && fleet.KindOf(err) != fleet.Unavailable {
+			return struct{}{}, backoff.Permanent(err)
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(&backoff.ExponentialBackOff{
+		InitialInterval: 200 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 1.7, MaxInterval: 5 * time.Second,
+	}), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, next time.Duration) {
+		waited = true
+		b.log.WarnContext(ctx, who+" is not ready; trying again", "error", err, "next_try_in", next.Round(time.Millisecond))
+	}))
+	if err != nil {
+		return fmt.Errorf("waiting for %s: %w", who, err)
+	}
+	if waited {
+		b.log.InfoContext(ctx, who+" is ready")
+	}
+	return nil
+}
+
+// Checks returns the health checks of the two databases. With redisOptional a Redis that is down makes the process
+// degraded, not down.
+func (b *Backends) Checks(redisOptional bool) []telemetry.Check {
+	return []telemetry.Check{
+		{Name: "database", Check: func(ctx context.Context) (string, error) { return "", b.Store.CheckServing(ctx) }},
+		{Name: "redis", Check: b.Ephemeral.Health, Optional: redisOptional},
+		{Name: "storage", Check: func(ctx context.Context) (string, error) { return "", b.Store.CheckStorage(ctx, time.Now()) }},
+	}
+}
+
+// Bounds of every HTTP listener.
+const (
+	readHeaderTimeout = 5 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 32 << 10
+	closeTimeout      = 10 * time.Second
+)
+
+// Listen opens the listener at addr, which names the variable it came from in its error.
+func Listen(ctx context.Context, variable, addr string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s=%s: cannot listen there: %w", variable, addr, err)
+	}
+	return l, nil
+}
+
+// ServeHTTP serves h on l until ctx ends, and then waits a while for the requests under way.
+func ServeHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	stopped := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		err := server.Shutdown(closing)
+		if errors.Is(err, context.DeadlineExceeded) { // streams that nobody ends
+			err = server.Close()
+		}
+		stopped <- err
+	})
+	defer stop()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving %s: %w", l.Addr(), err)
+	}
+	return <-stopped
+}
+
+// Run is a process from its environment to its end: read reads its configuration, which is refused as a whole with
+// every bad value named; run runs it until a signal comes. It returns the exit status.
+func Run[C any](stderr io.Writer, name string, read func(environ []string) (C, error), run func(context.Context, C) error) int {
+	config, err := read(os.Environ())
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "%s: cannot start:\n%s\n", name, err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, config); err != nil && ctx.Err() == nil {
+		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
+		return 1
+	}
+	return 0
+}

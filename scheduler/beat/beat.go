@@ -1,0 +1,66 @@
+// Package beat is the scheduler: it fires schedules, rings for queued tasks, sweeps up what was lost, and makes
+// partitions. Any number of replicas may run, none of them special.
+package beat
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rollcallhq/rollcall/pkg/collection"
+	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/process"
+	"github.com/rollcallhq/rollcall/pkg/schedule"
+	"github.com/rollcallhq/rollcall/pkg/store"
+	"github.com/rollcallhq/rollcall/pkg/telemetry"
+)
+
+// Run is a scheduler until ctx ends.
+func Run(ctx context.Context, c Config, log *slog.Logger) error {
+	b, err := process.Open(ctx, c.Process, "scheduler", log)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	registry := telemetry.NewRegistry("scheduler", c.Version)
+	health := telemetry.NewHealth(log, b.Checks(true)...)
+
+	g, ctx := errgroup.WithContext(ctx)
+	if c.OpsAddr != "" {
+		listener, err := process.Listen(ctx, "ROLLCALL_OPS_ADDR", c.OpsAddr)
+		if err != nil {
+			return err
+		}
+		g.Go(func() error { return process.ServeHTTP(ctx, listener, telemetry.OpsHandler(registry, health), log) })
+	}
+	g.Go(func() error {
+		if err := b.PrepareDatabase(ctx); err != nil {
+			return err
+		}
+		log.InfoContext(ctx, "scheduling")
+		sweeper := collection.NewSweeper(b.Store, b.Queue, log, registry)
+		collections := collection.New(collection.Config{Store: b.Store, Queue: b.Queue, Log: log})
+		schedules := schedule.New(Schedules(b.Store, collections, log))
+		g.Go(func() error { return sweeper.Relay(ctx) })
+		g.Go(func() error { return sweeper.Sweep(ctx) })
+		g.Go(func() error { return sweeper.Housekeep(ctx) })
+		return schedules.Run(ctx)
+	})
+	return g.Wait()
+}
+
+// Schedules wires the schedules to the collections they ask for; api does the same for running one by hand.
+func Schedules(s *store.Store, collections *collection.Service, log *slog.Logger) schedule.Config {
+	return schedule.Config{
+		Store: s, Log: log, CheckTypes: collection.CheckReportTypes,
+		Trigger: func(ctx context.Context, tx *store.Store, actor fleet.Actor, sch fleet.Schedule, due time.Time) (fleet.Collection, error) {
+			r := collection.Request{Selector: sch.Selector, ReportTypes: sch.ReportTypes, Priority: sch.Priority}
+			if !due.IsZero() {
+				r.Schedule = &fleet.Due{ScheduleID: sch.ID, At: due}
+			}
+			return collections.TriggerIn(ctx, tx, actor, r)
+		},
+	}
+}

@@ -1,0 +1,23 @@
+package beat
+
+import (
+	"github.com/rollcallhq/rollcall/pkg/process"
+	"github.com/rollcallhq/rollcall/pkg/settings"
+)
+
+// Config is the scheduler's whole configuration.
+type Config struct {
+	Process process.Config
+	Version string
+	OpsAddr string // where /healthz, /readyz and /metrics answer; empty: nowhere
+}
+
+// Read reads the scheduler's configuration from an environment in the form of os.Environ.
+func Read(environ []string) (Config, error) {
+	r := settings.NewReader(settings.Environ(environ))
+	c := Config{
+		Process: process.Read(r),
+		OpsAddr: r.ListenAddr("ROLLCALL_OPS_ADDR", ":9181", "where /healthz, /readyz, /health and /metrics answer"),
+	}
+	return c, r.Err()
+}

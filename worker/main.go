@@ -1,0 +1,21 @@
+// Worker takes messages from the queues, connects to hosts, and stores their reports. It is configured by its
+// environment alone; docs/operations.md lists the variables.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/rollcallhq/rollcall/pkg/process"
+	"github.com/rollcallhq/rollcall/worker/work"
+)
+
+// version is stamped by the linker.
+var version string //nolint:gochecknoglobals // the linker needs one
+
+func main() {
+	os.Exit(process.Run(os.Stderr, "worker", work.Read, func(ctx context.Context, c work.Config) error {
+		c.Version = process.Version(version)
+		return work.Run(ctx, c, process.Logger(os.Stderr, "worker", c.Process.Log))
+	}))
+}
