@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,7 +27,7 @@ type Source string
 // The sources.
 const (
 	SourceAny      Source = ""         // installed here, else downloaded
-	SourceLocal    Source = "local"    // installed here only
+	SourceLocal    Source = "local"    // what is on this machine; nothing is downloaded
 	SourceDownload Source = "download" // downloaded only, even if it is installed here
 )
 
@@ -73,7 +74,7 @@ func cachedOrDownloaded(ctx context.Context, source Source, major int, cache str
 		return inspect(ctx, dir)
 	}
 	if source == SourceLocal {
-		return build{}, fmt.Errorf("downloading is not allowed")
+		return build{}, errors.New("downloading is not allowed")
 	}
 	dir, err := download(ctx, cache)
 	if err != nil {
@@ -90,12 +91,12 @@ func cachedOrDownloaded(ctx context.Context, source Source, major int, cache str
 func localBuild(ctx context.Context, major int) (build, bool) {
 	seen := map[string]bool{}
 	for _, dir := range localDirs(ctx) {
-		real, err := filepath.EvalSymlinks(dir)
-		if err != nil || seen[real] {
+		resolved, err := filepath.EvalSymlinks(dir)
+		if err != nil || seen[resolved] {
 			continue
 		}
-		seen[real] = true
-		b, err := inspect(ctx, real)
+		seen[resolved] = true
+		b, err := inspect(ctx, resolved)
 		if err == nil && b.major >= minMajor && (major == 0 || b.major == major) {
 			return b, true
 		}
@@ -108,8 +109,8 @@ func localDirs(ctx context.Context) []string {
 	var dirs []string
 	if path, err := exec.LookPath("postgres"); err == nil {
 		// Through the link: PostgreSQL finds its own files beside the real program.
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			dirs = append(dirs, filepath.Dir(real))
+		if resolved, err := filepath.EvalSymlinks(path); err == nil {
+			dirs = append(dirs, filepath.Dir(resolved))
 		}
 	}
 	if path, err := exec.LookPath("pg_config"); err == nil {

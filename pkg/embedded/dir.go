@@ -32,19 +32,19 @@ func ensureDir(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("resolving %s: %w", dir, err)
 	}
-	if err := os.MkdirAll(abs, 0o700); err != nil {
+	if err := os.MkdirAll(abs, 0o700); err != nil { //nolint:gosec // a directory of the caller's choice
 		return "", fmt.Errorf("creating the data directory: %w", err)
 	}
-	real, err := filepath.EvalSymlinks(abs)
+	resolved, err := filepath.EvalSymlinks(abs)
 	if err != nil {
 		return "", fmt.Errorf("resolving %s: %w", abs, err)
 	}
-	return real, nil
+	return resolved, nil
 }
 
 // readSmall returns the first limit bytes of a file.
 func readSmall(path string, limit int) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:gosec // a file of ours, or one that we look at before we trust it
 	if err != nil {
 		return nil, err
 	}

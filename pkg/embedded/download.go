@@ -78,7 +78,7 @@ func download(ctx context.Context, cache string) (string, error) {
 	}
 	npm, err := exec.LookPath("npm")
 	if err != nil {
-		return "", fmt.Errorf("downloading a build: npm is not installed")
+		return "", errors.New("downloading a build: npm is not installed")
 	}
 	ctx, cancel := context.WithTimeout(ctx, downloadTimeout)
 	defer cancel()

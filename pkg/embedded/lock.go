@@ -20,7 +20,7 @@ import (
 const maxHolder = 4 << 10
 
 // errHeld says that somebody else holds a lock.
-var errHeld = errors.New("the lock is held") //nolint:gochecknoglobals // an error value, never changed
+var errHeld = errors.New("the lock is held")
 
 // A Holder says who holds a data directory. Everything in it is for people to read.
 type Holder struct {
@@ -138,7 +138,7 @@ func commandLine() string {
 // lockFile opens the file at path, creating it if needed, and locks it until the file is closed or the process
 // ends. The error is errHeld where somebody else has it.
 func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // in a directory of the caller's choice
 	if err != nil {
 		if errors.Is(err, fs.ErrPermission) {
 			return nil, fleet.Wrap(err, fleet.Forbidden, "%s belongs to another user", filepath.Dir(path))

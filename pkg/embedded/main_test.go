@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -148,7 +149,7 @@ func (p *program) leave(t *testing.T) {
 // scratch returns a directory that the servers' accounts can reach, unlike t.TempDir for root.
 func scratch(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "rollcall-embedded-*")
+	dir, err := os.MkdirTemp("", "rollcall-embedded-*") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,11 +158,11 @@ func scratch(t *testing.T) string {
 			t.Error(err)
 		}
 	})
-	real, err := filepath.EvalSymlinks(dir)
+	resolved, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return real
+	return resolved
 }
 
 // eventually waits until ok says true.
@@ -322,4 +323,4 @@ func asNobody(t *testing.T, pattern string) string {
 
 func newTextLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
-func fmtPID(p *process) string { return fmt.Sprint(p.cmd.Process.Pid) }
+func fmtPID(p *process) string { return strconv.Itoa(p.cmd.Process.Pid) }

@@ -32,7 +32,7 @@ func readPostmaster(data string) (postmaster, error) {
 	lines := strings.Split(string(text), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
 	if err != nil || pid <= 1 {
-		return postmaster{}, fmt.Errorf("postmaster.pid does not start with a process number")
+		return postmaster{}, errors.New("postmaster.pid does not start with a process number")
 	}
 	return postmaster{pid: pid, ready: len(lines) > 7 && strings.TrimSpace(lines[7]) == "ready"}, nil
 }
@@ -43,7 +43,7 @@ func (c *cluster) endOrphan(ctx context.Context, log *slog.Logger) error {
 	pm, err := readPostmaster(c.data)
 	if err != nil || !alive(pm.pid) {
 		// Missing, unreadable or stale: PostgreSQL knows best what to do about it.
-		return nil //nolint:nilerr // see above
+		return nil
 	}
 	here, known := worksIn(pm.pid, c.data)
 	switch {

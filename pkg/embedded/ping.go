@@ -22,7 +22,7 @@ func pingPostgres(ctx context.Context, port int) error {
 	defer func() { _ = conn.Close() }()
 	const protocol3 = 3 << 16
 	body := "user\x00" + postgresRole + "\x00database\x00" + postgresRole + "\x00\x00"
-	packet := binary.BigEndian.AppendUint32(nil, uint32(len(body)+8))
+	packet := binary.BigEndian.AppendUint32(nil, uint32(len(body)+8)) //nolint:gosec // some forty bytes
 	packet = binary.BigEndian.AppendUint32(packet, protocol3)
 	if _, err := conn.Write(append(packet, body...)); err != nil {
 		return fmt.Errorf("pinging PostgreSQL: %w", err)
@@ -38,7 +38,7 @@ func pingPostgres(ctx context.Context, port int) error {
 }
 
 // errLoading says that Redis is up and still reads its file.
-var errLoading = errors.New("redis is loading") //nolint:gochecknoglobals // an error value, never changed
+var errLoading = errors.New("redis is loading")
 
 // pingRedis says whether the server on port is ours, which is to say accepts our password, and ready.
 func pingRedis(ctx context.Context, port int, password string) error {

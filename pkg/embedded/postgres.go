@@ -50,7 +50,7 @@ type Postgres struct {
 }
 
 // StartPostgres starts a server over the data in o.Dir, making it if there is none, and returns once the server
-// answers. The caller owes a Stop. Errors are of kind Conflict where another process runs a server there or the
+// answers. Ctx bounds the start only. The caller owes a Stop. Errors are of kind Conflict where another process runs a server there or the
 // data is of a version that is not installed, Invalid for settings that are refused, and Unavailable with the last
 // lines of the server's log for whatever keeps it from starting.
 func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {

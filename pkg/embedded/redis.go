@@ -52,10 +52,10 @@ type Redis struct {
 	temp   string
 }
 
-// StartRedis starts a server with what o.Dir holds, and returns once it answers. The caller owes a Stop. Without
-// redis-server on this machine it is the in-process one, which InProcess then tells. Errors are of kind Conflict
-// where another process runs a server there, and Unavailable with the last lines of the server's log for whatever
-// keeps an installed server from starting.
+// StartRedis starts a server with what o.Dir holds, and returns once it answers. Ctx bounds the start only. The
+// caller owes a Stop. Without redis-server on this machine it is the in-process one, which InProcess then tells.
+// Errors are of kind Conflict where another process runs a server there, and Unavailable with the last lines of the
+// server's log for whatever keeps an installed server from starting.
 func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -104,8 +104,8 @@ func findRedis(ctx context.Context) (string, error) {
 		if err != nil {
 			continue
 		}
-		real, err := filepath.EvalSymlinks(path)
-		if err != nil || isProgram(real) != nil {
+		resolved, err := filepath.EvalSymlinks(path)
+		if err != nil || isProgram(resolved) != nil {
 			continue
 		}
 		// The name is how the program knows what it is; Debian's redis-server is a link to redis-check-rdb.

@@ -4,6 +4,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,7 +96,8 @@ func TestInProcessRedisLetsTimePassAndSaysWhatItIs(t *testing.T) {
 		t.Errorf("at once the key is gone: %v", err)
 	}
 	eventually(t, 5*time.Second, "a key expires", func() bool {
-		return client.Get(context.WithoutCancel(t.Context()), "short").Err() == redis.Nil
+		err := client.Get(context.WithoutCancel(t.Context()), "short").Err()
+		return errors.Is(err, redis.Nil)
 	})
 	stop(t, r)
 	if err := r.Wait(t.Context()); err != nil {

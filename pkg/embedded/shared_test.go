@@ -77,7 +77,7 @@ func TestServersSharedByProcessesThatStartAtOnce(t *testing.T) {
 		t.Errorf("after the others were killed the table holds %q", got)
 	}
 	last.kill()
-	eventually(t, 10*time.Second, "the server ends after its last user", nothingLeft(dir, pid))
+	eventually(t, 20*time.Second, "the server ends after its last user", nothingLeft(dir, pid))
 
 	again := launch(t, "shared", "", env, "ROLLCALL_TEST_DATABASE_URL=")
 	if got := query(t, again.URL, "SELECT 1"); got != "1" {
@@ -85,7 +85,7 @@ func TestServersSharedByProcessesThatStartAtOnce(t *testing.T) {
 	}
 	pid = sharedPID(t, dir)
 	again.leave(t)
-	eventually(t, 10*time.Second, "the second server ends, too", nothingLeft(dir, pid))
+	eventually(t, 20*time.Second, "the second server ends, too", nothingLeft(dir, pid))
 }
 
 func TestSharedServerSurvivesAGapBetweenItsUsers(t *testing.T) {
@@ -99,7 +99,7 @@ func TestSharedServerSurvivesAGapBetweenItsUsers(t *testing.T) {
 	}
 	pid := sharedPID(t, dir)
 	second.kill()
-	eventually(t, 10*time.Second, "the server ends after its last user", nothingLeft(dir, pid))
+	eventually(t, 20*time.Second, "the server ends after its last user", nothingLeft(dir, pid))
 }
 
 func TestSharedServerThatWasKilledIsReplaced(t *testing.T) {
@@ -113,7 +113,7 @@ func TestSharedServerThatWasKilledIsReplaced(t *testing.T) {
 	}
 	first.kill()
 	second.kill()
-	eventually(t, 15*time.Second, "everything ends", func() bool {
+	eventually(t, 20*time.Second, "everything ends", func() bool {
 		found, _ := filepath.Glob(filepath.Join(dir, "rollcall-tests-*", "servers", "server-*"))
 		return len(found) == 0
 	})
@@ -126,16 +126,16 @@ func TestSharedServerOfAKilledKeeperIsSweptAway(t *testing.T) {
 	server := sharedPID(t, dir)
 	keeper := parentOf(t, parentOf(t, server))
 	_ = syscall.Kill(keeper, syscall.SIGKILL)
-	eventually(t, 5*time.Second, "the keeper is gone", func() bool { return gone(keeper) })
+	eventually(t, 20*time.Second, "the keeper is gone", func() bool { return gone(keeper) })
 	second := launch(t, "shared", "", env, "ROLLCALL_TEST_DATABASE_URL=")
-	eventually(t, 5*time.Second, "the server without a keeper is gone", func() bool { return gone(server) })
+	eventually(t, 20*time.Second, "the server without a keeper is gone", func() bool { return gone(server) })
 	if got := query(t, second.URL, "SELECT 1"); got != "1" {
 		t.Errorf("SELECT 1 = %s", got)
 	}
 	pid := sharedPID(t, dir)
 	first.kill()
 	second.kill()
-	eventually(t, 10*time.Second, "the second server ends", nothingLeft(dir, pid))
+	eventually(t, 20*time.Second, "the second server ends", nothingLeft(dir, pid))
 }
 
 func TestSharedServerIsNotStartedWhereOneIsGiven(t *testing.T) {

@@ -288,7 +288,7 @@ func (c *cluster) startKeeper(dir string, port int) error {
 	}
 	users := os.NewFile(uintptr(fd), "users")
 	defer func() { _ = users.Close() }()
-	output, err := os.OpenFile(filepath.Join(dir, "log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	output, err := os.OpenFile(filepath.Join(dir, "log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600) //nolint:gosec // in a directory that we have just made
 	if err != nil {
 		return fmt.Errorf("opening the server's log: %w", err)
 	}
