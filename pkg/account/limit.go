@@ -1,0 +1,47 @@
+package account
+
+import (
+	"context"
+	"time"
+
+	"github.com/rollcallhq/rollcall/pkg/ephemeral"
+	"github.com/rollcallhq/rollcall/pkg/fleet"
+)
+
+// A LimitError says that somebody tried too often. It wraps a *fleet.Error of kind Exhausted with RetryAfter.
+type LimitError struct {
+	Allowance ephemeral.Allowance // for the RateLimit headers
+	err       *fleet.Error
+}
+
+// Error returns the message, which is safe to show.
+func (e *LimitError) Error() string { return e.err.Error() }
+
+// Unwrap returns the *fleet.Error.
+func (e *LimitError) Unwrap() error { return e.err }
+
+// limitLogin counts a sign-in, before anything is looked at: the limit is on guesses, right ones included, or else
+// many at once would all be made before the first of them has failed.
+func (s *Service) limitLogin(ctx context.Context, name string, from Client) error {
+	address := limitAddress(from.Address)
+	if err := s.count(ctx, "login_address:"+address, s.options.PerAddress); err != nil {
+		return err
+	}
+	return s.count(ctx, "login_account:"+address+":"+name, s.options.PerAccount)
+}
+
+func (s *Service) count(ctx context.Context, key string, limit ephemeral.Limit) error {
+	allowance, err := s.sessions.Allow(ctx, key, limit)
+	if fleet.KindOf(err) == fleet.Unavailable {
+		return fleet.Wrap(err, fleet.Unavailable, "the session store does not answer; try again").
+			WithCode(ephemeral.CodeSessionStoreUnavailable).WithRetryAfter(time.Second)
+	}
+	if err != nil || allowance.Allowed {
+		return err
+	}
+	wait := allowance.RetryAfter.Truncate(time.Second) + time.Second // rounded up: sooner is too soon
+	return &LimitError{
+		Allowance: allowance,
+		err:       fleet.Errorf(fleet.Exhausted, "too many attempts; try again in %s", wait).WithRetryAfter(wait),
+	}
+}

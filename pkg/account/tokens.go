@@ -1,0 +1,107 @@
+package account
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/store"
+	"github.com/rollcallhq/rollcall/pkg/token"
+)
+
+const maxTokenName = 64 // characters
+
+// CreateToken makes an API token of the user that the actor is, with the user's role and selector as they are at each
+// use. plain is kept nowhere. name has 1 to 64 printable characters; a nil expiresAt means that the token does not
+// expire, one that has passed is an error of kind Invalid. An API token may not make another, or else revoking a
+// stolen one would not end the matter: kind Forbidden.
+func (s *Service) CreateToken(ctx context.Context, actor fleet.Actor, name string, expiresAt *time.Time) (t store.APIToken, plain string, err error) {
+	if err := actor.Require(fleet.Viewer); err != nil {
+		return store.APIToken{}, "", err
+	}
+	if actor.Kind != fleet.ActorUser || actor.UserID == nil {
+		return store.APIToken{}, "", fleet.Errorf(fleet.Forbidden, "only a signed-in user makes API tokens; sign in with a password")
+	}
+	now := s.now().UTC().Truncate(time.Microsecond)
+	if err := checkToken(name, expiresAt, now); err != nil {
+		return store.APIToken{}, "", err
+	}
+	plain, hash := token.NewAPIToken()
+	t = store.APIToken{ID: fleet.NewIDAt(now), UserID: *actor.UserID, Name: name, Hash: hash, CreatedAt: now, ExpiresAt: expiresAt}
+	err = s.store.InTx(ctx, func(tx *store.Store) error {
+		if err := tx.AddAPIToken(ctx, t); err != nil {
+			return err
+		}
+		details := map[string]any{"name": name}
+		if expiresAt != nil {
+			details["expires_at"] = expiresAt.UTC().Format(time.RFC3339)
+		}
+		return tx.Audit(ctx, actor, fleet.AuditEntry{
+			Action: "token.create", ResourceType: "token", ResourceID: t.ID.String(), Details: details,
+		})
+	})
+	if err != nil {
+		return store.APIToken{}, "", fmt.Errorf("making an API token: %w", err)
+	}
+	t.Hash = nil
+	return t, plain, nil
+}
+
+func checkToken(name string, expiresAt *time.Time, now time.Time) error {
+	notPrintable := func(r rune) bool { return !unicode.IsPrint(r) }
+	switch {
+	case name == "" || utf8.RuneCountInString(name) > maxTokenName:
+		return fleet.InvalidField("name", "needs 1 to %d characters", maxTokenName)
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, notPrintable) || strings.TrimSpace(name) != name:
+		return fleet.InvalidField("name", "may have printable characters only, and no space at its ends")
+	case expiresAt != nil && !expiresAt.After(now):
+		return fleet.InvalidField("expires_at", "has passed already")
+	case expiresAt != nil && expiresAt.Year() > 9999:
+		return fleet.InvalidField("expires_at", "is too far away")
+	}
+	return nil
+}
+
+// Tokens returns the API tokens of the user behind the actor, newest first, without those that were revoked.
+func (s *Service) Tokens(ctx context.Context, actor fleet.Actor) ([]store.APIToken, error) {
+	if err := actor.Require(fleet.Viewer); err != nil {
+		return nil, err
+	}
+	if actor.UserID == nil {
+		return nil, nil
+	}
+	return s.store.APITokens(ctx, *actor.UserID)
+}
+
+// RevokeToken ends an API token of the user behind the actor at once. Another's is an error of kind NotFound. An API
+// token may end itself and no other: kind Forbidden.
+func (s *Service) RevokeToken(ctx context.Context, actor fleet.Actor, id uuid.UUID) error {
+	if err := actor.Require(fleet.Viewer); err != nil {
+		return err
+	}
+	if actor.UserID == nil {
+		return fleet.Errorf(fleet.NotFound, "there is no such API token")
+	}
+	if actor.Kind != fleet.ActorUser && actor.ID != id {
+		return fleet.Errorf(fleet.Forbidden, "an API token can revoke itself only; sign in with a password")
+	}
+	err := s.store.InTx(ctx, func(tx *store.Store) error {
+		t, err := tx.RevokeAPIToken(ctx, *actor.UserID, id)
+		if err != nil {
+			return err
+		}
+		return tx.Audit(ctx, actor, fleet.AuditEntry{
+			Action: "token.revoke", ResourceType: "token", ResourceID: id.String(), Details: map[string]any{"name": t.Name},
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("revoking an API token: %w", err)
+	}
+	return nil
+}
