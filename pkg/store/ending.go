@@ -127,11 +127,11 @@ func queueReport(batch *pgx.Batch, e Ending, f fleet.Finding) {
 		"id": id, "at": fleet.TimeOf(id), "host": e.Host, "type": f.Type, "status": f.Status, "hash": f.ContentHash[:],
 		"unavailable": unavailable, "task": e.Lease.TaskID, "metrics": string(f.Metrics),
 	}
+	// A type that the database does not know has no number, and the missing number fails the transaction.
 	batch.Queue(`
 		insert into report_rows (id, created_at, host_id, report_type, status, content_hash, unavailable, task_id, collection_id)
-		select @id, @at, @host, t.id, @status, @hash, @unavailable, @task,
-			(select collection_id from task_history where id = @task and created_at > now() - interval '40 days')
-		from report_types t where t.name = @type`, args)
+		values (@id, @at, @host, (select id from report_types where name = @type), @status, @hash, @unavailable, @task,
+			(select collection_id from task_history where id = @task and created_at > now() - interval '40 days'))`, args)
 	if len(f.Metrics) > 0 {
 		batch.Queue(`
 			insert into report_metrics (report_id, created_at, host_id, report_type, metrics)

@@ -98,8 +98,11 @@ func (s *Store) Reports(ctx context.Context, scope fleet.Scope, f fleet.ReportFi
 		return nil, "", err
 	}
 	limit := limitOf(page)
-	rows, _ := s.db.Query(ctx, "select "+reportColumns+" from report_rows r "+reportJoins+" where "+w.String()+
-		fmt.Sprintf(" order by r.created_at desc, r.id desc limit %d", limit+1), w.args)
+	// The page is picked before anything is joined to it: joined first, every report of the period would be.
+	rows, _ := s.db.Query(ctx, fmt.Sprintf(`
+		select %s from (
+			select r.* from report_rows r join hosts h on h.id = r.host_id where %s order by r.created_at desc, r.id desc limit %d
+		) r %s order by r.created_at desc, r.id desc`, reportColumns, w, limit+1, reportJoins), w.args)
 	reports, err := pgx.CollectRows(rows, scanReport)
 	if err != nil {
 		return nil, "", fail(err, "listing reports")
