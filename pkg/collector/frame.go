@@ -145,7 +145,7 @@ func (p Plan) addSection(run *Run, name string, data []byte, words []string) {
 		for _, word := range words {
 			if word == "t" {
 				s.TimedOut = true
-			} else if status, err := strconv.ParseUint(word, 10, 8); err == nil {
+			} else if status, err := strconv.ParseUint(word, 10, 16); err == nil {
 				s.Status = int(status)
 			}
 		}

@@ -106,16 +106,17 @@ func (f *osFacts) setIdentity(id identity) {
 	f.Arch, f.Hostname, f.MachineID = text(id.arch), text(id.hostname), text(id.machineID)
 }
 
-// setNames fills in the names that the host goes by. They need its resolver, which may not answer.
+// setNames fills in the command line of the kernel and the names that the host goes by.
 func (f *osFacts) setNames(r *reader, b bag) {
 	f.Kernel.Cmdline = text(b.values["cmdline"])
 	name := strings.TrimSpace(r.peek("fqdn"))
 	s, ok := r.run.Section("fqdn")
 	switch {
-	case !ok || s.TimedOut || strings.Contains(name, "Temporary failure"):
+	case ok && s.Status == 0 && !s.TimedOut && name == "":
+		r.lack(ReasonToolMissing, "fqdn", "domain")
+	case !ok || s.Status != 0 || s.TimedOut || strings.ContainsAny(name, " \t\n"):
+		// A resolver that fails does not change the name, nor does it make the report partial.
 		r.keep(ReasonNoAnswer, "fqdn", "domain")
-	case s.Status != 0 || name == "" || strings.ContainsAny(name, " \t\n"):
-		r.lack(ReasonNotApplicable, "fqdn", "domain")
 	default:
 		f.FQDN = text(name)
 		if _, domain, found := strings.Cut(name, "."); found {

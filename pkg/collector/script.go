@@ -14,9 +14,9 @@ set +e +u +x
 IFS=' 	
 '
 rollcall_group() {
-  _l=
+  _l= _q=') '
   read -r _l </proc/$$/stat || _l="0 (sh) $(ps -o stat=,ppid=,pgid= -p $$)"
-  set -- ${_l##*) }
+  set -- ${_l##*"$_q"}
   [ "$3" = "$$" ]
 }
 if rollcall_group || ! command -v setsid >/dev/null; then eval "$rollcall_body"
@@ -25,8 +25,14 @@ else exec setsid /bin/sh -c "$rollcall_body"; fi
 
 // prologue is the part of the body before the sections. Placeholders in capitals between percent signs are replaced.
 //
+// tree collects what the script has started, for a host on which it could get no group of its own: the dead-man switch
+// then kills these processes and not itself, since it would not come to the end of the list.
+//
 // The dead-man switch kills nothing unless its sleep ended well, so a host without a working sleep is not killed at
-// once. Its trap may run before its sleep has been started, when $! is empty.
+// once. Its trap may run before its sleep has been started, when $! is empty, and kills the sleep with KILL, because a
+// child that has not yet become sleep may still have the shell's own idea of TERM.
+//
+// stop ends a watcher through its trap. mksh loses a signal that comes just before it begins to wait.
 //
 // sec runs a section with its output capped: what the section's commands print goes through head to the real
 // standard output (descriptor 3), while its status, and the t of a command that met its bound, go to descriptor 4.
@@ -46,32 +52,36 @@ PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL TZ PAGER SYSTEMD_PAGER SYSTEMD_COLORS NO_COLOR COLUMNS PATH
 umask 077
 rollcall_group() {
-  _l=
+  _l= _q=') '
   read -r _l </proc/$$/stat || _l="0 (sh) $(ps -o stat=,ppid=,pgid= -p $$)"
-  set -- ${_l##*) }
+  set -- ${_l##*"$_q"}
   [ "$3" = "$$" ]
 }
 tree() {
-  read -r _me _l </proc/self/stat || { echo $$; return; }
-  _all=" $$ " _more=1
+  _all=" $$ " _more=1 _q=') '
+  read -r _me _l </proc/self/stat || return
   while [ "$_more" ]; do
     _more=
     for _f in /proc/[0-9]*/stat; do
       read -r _l <"$_f" || continue
       _i=${_l%% *}
-      set -- ${_l##*) }
+      set -- ${_l##*"$_q"}
       [ "$_i" = "$_me" ] && continue
       case $_all in *" $_i "*) continue ;; esac
       case $_all in *" $2 "*) _all="$_all$_i " _more=1 ;; esac
     done
   done
-  echo "$_all"
+}
+stop() {
+  kill "$1"
+  case ${KSH_VERSION-} in *MIRBSD*|*LEGACY*) sleep 0.05; kill "$1" ;; esac
+  wait "$1"
 }
 G=0
 rollcall_group && G=$$
-( trap '[ "$!" ] && kill "$!"; exit' TERM
+( trap '[ "$!" ] && kill -s KILL "$!"; exit' TERM
   sleep %DEADLINE% & wait "$!" || exit
-  if [ $G != 0 ]; then kill -s KILL -- -$G; else tree | { read -r _all; kill -s KILL $_all; }; fi
+  if [ $G != 0 ]; then kill -s KILL -- -$G; else tree; kill -s KILL $_all; fi
 ) </dev/null >/dev/null 2>&1 &
 W=$!
 command -v renice >/dev/null && renice -n 10 -p $$ >/dev/null
@@ -97,14 +107,13 @@ else
     shift
     "$@" 4>&- &
     _p=$!
-    ( trap '[ "$!" != "$_p" ] && kill "$!"; exit' TERM
+    ( trap '[ "$!" != "$_p" ] && kill -s KILL "$!"; exit' TERM
       sleep "$_b" & wait "$!" && kill -s KILL "$_p"
     ) >/dev/null 4>&- &
     _w=$!
     wait "$_p"
     _c=$?
-    kill "$_w"
-    wait "$_w"
+    stop "$_w"
     return "$_c"
   }
 fi
@@ -113,6 +122,7 @@ lim() {
   _a=$_u _t=$1
   bound "$@"
   _c=$?
+  [ "$_c" -gt 256 ] && _c=$((_c - 128))
   [ "$_c" -gt 123 ] && now && [ $((_u - _a)) -ge "$_t" ] && printf 't ' >&4
   return "$_c"
 }
@@ -124,8 +134,7 @@ printf '@@%s BEGIN %s %s\n' "$N" "$(date +%s)" "$G"
 sec id 65537
 if [ "$K" = Linux ]; then :
 %CALLS%fi
-kill "$W"
-wait "$W"
+stop "$W"
 printf '\n@@%s END %s\n' "$N" "$(date +%s)"
 `
 

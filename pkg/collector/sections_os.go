@@ -28,8 +28,9 @@ ls -d /run/systemd/system /run/openrc /sbin/procd /etc/runit /sys/firmware/efi /
 stat -c '=born:%n %Y|%W' /lost+found /etc/machine-id
 :`
 
+	// The name may have to be asked of a resolver that does not answer.
 	bodyFQDN = `have hostname || return 0
-lim 3 hostname -f 2>&1`
+lim 3 hostname -f`
 
 	bodyVirt = `g /sys/hypervisor/type /run/systemd/container /proc/sys/kernel/osrelease
 ls -d /.dockerenv /run/.containerenv /proc/user_beancounters /proc/bc /proc/xen/capabilities /dev/kvm /dev/lxd/sock

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -61,4 +62,24 @@ func allTypes() []string {
 		names = append(names, t.Name)
 	}
 	return names
+}
+
+// shellOutput returns what a plan prints when another shell than /bin/sh interprets it.
+func shellOutput(tb testing.TB, p collector.Plan, words string) []byte {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", withShell(p.Command(), words))
+	cmd.Stdin = strings.NewReader(withShell(string(p.Script()), words))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	out, err := cmd.Output()
+	if err != nil {
+		tb.Fatalf("%s: %v", words, err)
+	}
+	return out
+}
+
+// withShell returns a command or a script that runs in the shell named by words.
+func withShell(text, words string) string {
+	return strings.ReplaceAll(text, "/bin/sh -c", words+" -c")
 }

@@ -1,0 +1,10 @@
+package collector
+
+// PlanOf returns a plan whose script runs the given commands as the section "test" after the identity.
+func PlanOf(o Options, sectionCap int64, commands string) Plan {
+	p := Plan{options: o.withDefaults()}
+	p.options.Nonce = newNonce()
+	p.sections = append(sectionsOf(nil, mib), section{name: "test", cap: sectionCap, body: commands})
+	p.script = buildScript(p.options.Nonce, int64(p.options.Deadline.Seconds()), p.sections)
+	return p
+}

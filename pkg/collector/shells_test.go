@@ -1,0 +1,162 @@
+package collector_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rollcallhq/rollcall/pkg/collector"
+)
+
+// shells returns the shells of this machine that can run the script, as the word that has to replace /bin/sh in it.
+// sh is always among them.
+func shells(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for name, words := range map[string]string{
+		"sh": "/bin/sh", "dash": "dash", "bash": "bash", "busybox": "busybox sh", "mksh": "mksh", "ksh": "ksh",
+	} {
+		path, err := exec.LookPath(strings.Fields(words)[0])
+		if err == nil {
+			_, rest, _ := strings.Cut(words, " ")
+			found[name] = strings.TrimSpace(path + " " + rest)
+		}
+	}
+	if found["sh"] == "" {
+		t.Fatal("this machine has no /bin/sh")
+	}
+	t.Logf("shells: %v", found)
+	return found
+}
+
+func TestEveryShellGivesTheSameReports(t *testing.T) {
+	t.Parallel()
+	p := plan(t, collector.Options{})
+	want := map[string][32]byte{}
+	var wantNetwork []byte
+	for _, report := range p.Reports(run(t, p)) {
+		want[report.Type] = report.ContentHash
+		if report.Type == "network" {
+			wantNetwork = report.Facts
+		}
+	}
+	for name, words := range shells(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := plan(t, collector.Options{})
+			r, err := p.Read(shellOutput(t, p, words))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !r.Complete || r.PGID == 0 || len(r.Sections) != len(p.Sections()) {
+				t.Errorf("complete %v, group %d, %d sections of %d", r.Complete, r.PGID, len(r.Sections), len(p.Sections()))
+			}
+			for _, report := range p.Reports(r) {
+				if name == "busybox" && report.Type == "network" {
+					// BusyBox prefers its own ip, which knows less.
+					equalButFor(t, report.Facts, wantNetwork, "scope", "protocol", "src", "type")
+					continue
+				}
+				if report.Status != collector.StatusOK || report.ContentHash != want[report.Type] {
+					t.Errorf("%s is %s with other facts than through sh: %v %v\n%s",
+						report.Type, report.Status, report.ContentHash != want[report.Type], report.Warnings, report.Facts)
+				}
+			}
+		})
+	}
+}
+
+func TestEveryLoginShellRunsTheCommand(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"sh", "dash", "bash", "busybox", "mksh", "ksh", "zsh", "fish", "tcsh", "csh", "yash"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			words := []string{path}
+			if name == "busybox" {
+				words = append(words, "sh")
+			}
+			p := plan(t, collector.Options{}, "os")
+			if r := run(t, p, words...); !r.Complete || r.PGID == 0 || r.MachineID() == "" {
+				t.Errorf("complete %v, group %d, machine %q", r.Complete, r.PGID, r.MachineID())
+			}
+		})
+	}
+}
+
+// equalButFor compares two documents without the fields of those names, at any depth.
+func equalButFor(t *testing.T, got, want []byte, names ...string) {
+	t.Helper()
+	ignore := cmp.FilterPath(func(p cmp.Path) bool {
+		key, ok := p.Last().(cmp.MapIndex)
+		return ok && slices.Contains(names, key.Key().String())
+	}, cmp.Ignore())
+	if diff := cmp.Diff(decode(t, want), decode(t, got), ignore); diff != "" {
+		t.Errorf("facts (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheFactsOfAnUnchangedHostDoNotChange(t *testing.T) {
+	t.Parallel()
+	p := plan(t, collector.Options{})
+	first := map[string]collector.Report{}
+	for _, report := range p.Reports(run(t, p)) {
+		first[report.Type] = report
+	}
+	for _, name := range []string{"at rest", "under the load of the others", "and again"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for range 6 {
+				p := plan(t, collector.Options{})
+				for _, report := range p.Reports(run(t, p)) {
+					if report.ContentHash != first[report.Type].ContentHash {
+						t.Errorf("%s changed: %s", report.Type, cmp.Diff(decode(t, first[report.Type].Facts), decode(t, report.Facts)))
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestAPlainUserGetsEverythingThatNeedsNoRoot(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Log("running as a plain user, which the other tests cover")
+		return
+	}
+	p := plan(t, collector.Options{})
+	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", p.Command())
+	cmd.Dir = "/"
+	cmd.Stdin = bytes.NewReader(p.Script())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := p.Read(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Root() || r.PGID == 0 {
+		t.Errorf("root %v, group %d", r.Root(), r.PGID)
+	}
+	for _, report := range p.Reports(r) {
+		if report.Status != collector.StatusOK {
+			t.Errorf("%s is %s: %v", report.Type, report.Status, report.Warnings)
+		}
+		for path, types := range map[string]string{"firewall": "network", "lvm": "disks"} {
+			if types == report.Type && report.Unavailable[path] != collector.ReasonNoPermission {
+				t.Errorf("%s: unavailable = %v, want %s to need permission", report.Type, report.Unavailable, path)
+			}
+		}
+	}
+}
