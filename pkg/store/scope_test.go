@@ -1,0 +1,353 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/store"
+	"github.com/rollcallhq/rollcall/pkg/storetest"
+)
+
+// scopeOf returns the scope of a viewer who is bounded to the selector.
+func scopeOf(t *testing.T, text string) fleet.Scope {
+	t.Helper()
+	return fleet.Actor{Kind: fleet.ActorUser, Role: fleet.Viewer, Selector: selector(t, text)}.Scope()
+}
+
+// A landscape is two hosts of each kind of thing that can be seen, one inside a scope and one outside.
+type landscape struct {
+	ids        []uuid.UUID          // eu, us
+	names      map[uuid.UUID]string // of the hosts, and of everything that belongs to one
+	reports    []uuid.UUID
+	credential uuid.UUID
+	ended      uuid.UUID // a frozen collection of both, which named its hosts
+	half       uuid.UUID // a frozen collection of us alone
+	open       uuid.UUID // an open collection of both; of each site a disabled host was skipped
+}
+
+func aLandscape(t *testing.T, s *store.Store) landscape {
+	t.Helper()
+	l := landscape{names: map[uuid.UUID]string{}, credential: fleet.NewID()}
+	err := s.AddCredential(t.Context(), fleet.Credential{ID: l.credential, Name: "key", Kind: fleet.CredentialPassword, Username: "u"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, site := range []string{"eu", "us"} {
+		h := addHost(t, s, site+"-1", labelled(map[string]string{"site-is": site}), func(h *fleet.Host) { h.Site, h.CredentialID = site, &l.credential })
+		l.ids = append(l.ids, h.ID)
+		key := fleet.HostKey{ID: fleet.NewID(), HostID: h.ID, Algorithm: "ssh-ed25519", Key: []byte(site), Fingerprint: "SHA256:" + site, State: fleet.HostKeyTrusted}
+		if _, err := s.RecordHostKey(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		l.names[h.ID], l.names[key.ID] = h.Name, h.Name
+		addHost(t, s, site+"-off", func(h *fleet.Host) { h.Site, h.Enabled = site, false })
+	}
+	l.ended = l.collect(t, s, l.ids, fleet.TaskSucceeded, fleet.TaskFailed)
+	l.half = l.collect(t, s, l.ids[1:], fleet.TaskSucceeded)
+	open, err := s.AddCollection(t.Context(), fleet.Everything(), aCollection(), selector(t, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.open = open.ID
+	return l
+}
+
+// collect collects from the hosts, ends their tasks in the states, and freezes the collection.
+func (l *landscape) collect(t *testing.T, s *store.Store, hosts []uuid.UUID, states ...fleet.TaskState) uuid.UUID {
+	t.Helper()
+	c := aCollection()
+	c.HostIDs, c.Selector = hosts, ""
+	c, err := s.AddCollection(t.Context(), fleet.Everything(), c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := s.Outbox(t.Context(), &c.ID, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker := aWorker(t, s)
+	for _, m := range messages {
+		claimed := claim(t, s, m, worker.ID)
+		e := ending(claimed, states[slices.Index(hosts, claimed.Host.ID)], finding("os", `{"of":"`+claimed.Host.Name+`"}`, ""))
+		if e.State == fleet.TaskFailed {
+			e.Failure = fleet.Fail(fleet.CodeInternal, nil)
+		}
+		end(t, s, e)
+	}
+	if done, err := s.FinishCollections(t.Context(), &c.ID, 1); err != nil || len(done) != 1 {
+		t.Fatalf("FinishCollections = %v, %v", done, err)
+	}
+	return c.ID
+}
+
+// collectionSeen describes what a collection shows: its counts, state and errors, and the hosts that it names.
+func (l landscape) collectionSeen(c fleet.Collection) string {
+	text := fmt.Sprintf("%s %d/%d/%d %v", c.State, c.Counts.Total, c.Counts.Succeeded, c.Counts.Failed, c.Errors)
+	for _, id := range c.HostIDs {
+		text += " " + l.names[id]
+	}
+	for _, skipped := range c.Skipped {
+		text += " -" + skipped.Host
+	}
+	return text
+}
+
+// reads calls each method that takes a scope and returns what was seen through it.
+func (l landscape) reads(ctx context.Context, s *store.Store) map[string]func(fleet.Scope) ([]string, error) {
+	each := func(f func(id uuid.UUID) (string, error)) ([]string, error) {
+		var seen []string
+		for _, id := range l.ids {
+			name, err := f(id)
+			if fleet.KindOf(err) == fleet.NotFound {
+				continue
+			}
+			if err != nil {
+				return seen, err
+			}
+			if name != "" {
+				seen = append(seen, name)
+			}
+		}
+		return seen, nil
+	}
+	listed := fleet.HostFilter{Enabled: new(true)}
+	return map[string]func(fleet.Scope) ([]string, error){
+		"Host": func(scope fleet.Scope) ([]string, error) {
+			return each(func(id uuid.UUID) (string, error) { h, err := s.Host(ctx, scope, id); return h.Name, err })
+		},
+		"HostByName": func(scope fleet.Scope) ([]string, error) {
+			return each(func(id uuid.UUID) (string, error) {
+				h, err := s.HostByName(ctx, scope, l.names[id])
+				return h.Name, err
+			})
+		},
+		"Hosts": func(scope fleet.Scope) ([]string, error) {
+			hosts, _, err := s.Hosts(ctx, scope, listed, fleet.Page{})
+			return namesOf(hosts, func(h fleet.Host) string { return h.Name }), err
+		},
+		"CountHosts": func(scope fleet.Scope) ([]string, error) {
+			n, err := s.CountHosts(ctx, scope, listed)
+			return slices.Repeat([]string{"some"}, n), err
+		},
+		"HostsByName": func(scope fleet.Scope) ([]string, error) {
+			hosts, err := s.HostsByName(ctx, scope, []string{"eu-1", "us-1", "none"})
+			return keysOf(hosts), err
+		},
+		"HostStatuses": func(scope fleet.Scope) ([]string, error) {
+			statuses, err := s.HostStatuses(ctx, scope, l.ids)
+			return hostsOf(l, statuses), err
+		},
+		"HostKeys": func(scope fleet.Scope) ([]string, error) {
+			return each(func(id uuid.UUID) (string, error) {
+				keys, err := s.HostKeys(ctx, scope, id)
+				if len(keys) == 0 {
+					return "", err
+				}
+				return l.names[keys[0].ID], err
+			})
+		},
+		"LatestOf": func(scope fleet.Scope) ([]string, error) {
+			latest, err := s.LatestOf(ctx, scope, l.ids)
+			return hostsOf(l, latest), err
+		},
+		"LatestReports": func(scope fleet.Scope) ([]string, error) {
+			return each(func(id uuid.UUID) (string, error) {
+				reports, err := s.LatestReports(ctx, scope, id, "os")
+				if len(reports) == 0 {
+					return "", err
+				}
+				return reports[0].Host, err
+			})
+		},
+		"Reports": func(scope fleet.Scope) ([]string, error) {
+			reports, _, err := s.Reports(ctx, scope, fleet.ReportFilter{}, fleet.Page{})
+			return namesOf(reports, func(r fleet.Report) string { return r.Host }), err
+		},
+		"Report": func(scope fleet.Scope) ([]string, error) {
+			return each(func(id uuid.UUID) (string, error) {
+				all, err := s.LatestReports(ctx, fleet.Everything(), id, "os")
+				if err != nil {
+					return "", err
+				}
+				r, err := s.Report(ctx, scope, all[0].ID)
+				return r.Host, err
+			})
+		},
+		"Tasks": func(scope fleet.Scope) ([]string, error) {
+			var seen []string
+			for _, id := range []uuid.UUID{l.open, l.ended} {
+				tasks, _, err := s.Tasks(ctx, scope, id, store.TaskFilter{}, fleet.Page{})
+				if err != nil {
+					return seen, err
+				}
+				seen = append(seen, namesOf(tasks, func(t fleet.Task) string { return t.Host })...)
+			}
+			return seen, nil
+		},
+		"OpenTaskFor": func(scope fleet.Scope) ([]string, error) {
+			return each(func(id uuid.UUID) (string, error) {
+				task, err := s.OpenTaskFor(ctx, scope, id, "os", time.Minute)
+				if task == nil {
+					return "", err
+				}
+				return task.Host, err
+			})
+		},
+		"SitesUsing": func(scope fleet.Scope) ([]string, error) {
+			sites, err := s.SitesUsing(ctx, scope, l.credential)
+			return namesOf(sites, func(site string) string { return site + "-1" }), err
+		},
+		"Collection": func(scope fleet.Scope) ([]string, error) {
+			var seen []string
+			for _, id := range []uuid.UUID{l.ended, l.half, l.open} {
+				c, err := s.Collection(ctx, scope, id)
+				if fleet.KindOf(err) == fleet.NotFound {
+					continue
+				}
+				if err != nil {
+					return seen, err
+				}
+				seen = append(seen, l.collectionSeen(c))
+			}
+			return seen, nil
+		},
+		"Collections": func(scope fleet.Scope) ([]string, error) {
+			found, _, err := s.Collections(ctx, scope, fleet.Page{})
+			seen := namesOf(found, l.collectionSeen)
+			slices.Reverse(seen) // oldest first, as above
+			return seen, err
+		},
+		"AddCollection": func(scope fleet.Scope) ([]string, error) {
+			var seen []string
+			undo := fleet.Errorf(fleet.Conflict, "undo")
+			err := s.InTx(ctx, func(tx *store.Store) error {
+				for _, named := range []bool{true, false} {
+					c := aCollection()
+					all := fleet.Selector{}
+					if named {
+						c.HostIDs = l.ids
+					} else if parsed, err := fleet.ParseSelector("*"); err == nil {
+						all = parsed
+					}
+					c, err := tx.AddCollection(ctx, scope, c, &all)
+					if err != nil {
+						return err
+					}
+					tasks, _, err := tx.Tasks(ctx, fleet.Everything(), c.ID, store.TaskFilter{}, fleet.Page{})
+					if err != nil {
+						return err
+					}
+					seen = append(seen, namesOf(tasks, func(t fleet.Task) string { return t.Host })...)
+				}
+				return undo
+			})
+			if err == error(undo) {
+				err = nil
+			}
+			return seen, err
+		},
+	}
+}
+
+func namesOf[T any](items []T, name func(T) string) []string {
+	var names []string
+	for _, item := range items {
+		names = append(names, name(item))
+	}
+	return names
+}
+
+func keysOf[V any](m map[string]V) []string {
+	var keys []string
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func hostsOf[V any](l landscape, byHost map[uuid.UUID]V) []string {
+	var names []string
+	for id := range byHost {
+		names = append(names, l.names[id])
+	}
+	slices.Sort(names)
+	return names
+}
+
+func TestWhatAScopeSees(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	l := aLandscape(t, s)
+	reads := l.reads(t.Context(), s)
+	for name, m := range methodsOfStore(t) {
+		if _, ok := reads[name]; m.takesScope && !ok {
+			t.Errorf("Store.%s takes a scope and is not tested with one", name)
+		}
+	}
+	collections := map[string][]string{
+		"everything": {"partial 2/1/1 map[internal:1] eu-1 us-1", "succeeded 1/1/0 map[] us-1", "pending 2/0/0 map[] -eu-off -us-off"},
+		"eu":         {"succeeded 1/1/0 map[] eu-1", "pending 1/0/0 map[] -eu-off"},
+		"us":         {"failed 1/0/1 map[internal:1] us-1", "succeeded 1/1/0 map[] us-1", "pending 1/0/0 map[] -us-off"},
+	}
+	scopes := []struct {
+		name  string
+		scope fleet.Scope
+		want  []string // hosts
+		lists string   // collections
+	}{
+		{"the zero scope", fleet.Scope{}, nil, ""},
+		{"the scope of nobody", fleet.Actor{}.Scope(), nil, ""},
+		{"everything", fleet.Everything(), []string{"eu-1", "us-1"}, "everything"},
+		{"one site", scopeOf(t, "site=eu"), []string{"eu-1"}, "eu"},
+		{"the other site", scopeOf(t, "site=us"), []string{"us-1"}, "us"},
+		{"a name", scopeOf(t, `name~"eu-*"`), []string{"eu-1"}, "eu"},
+		{"not a label", scopeOf(t, "site-is!=us and name!=us-off"), []string{"eu-1"}, "eu"},
+		{"no host at all", scopeOf(t, "site=mars"), nil, ""},
+	}
+	for _, tt := range scopes {
+		for name, read := range reads { // one transaction: one after the other
+			got, err := read(tt.scope)
+			if err != nil {
+				t.Errorf("%s, %s: %v", tt.name, name, err)
+				continue
+			}
+			want := tt.want
+			switch name {
+			case "Collection", "Collections":
+				want = collections[tt.lists]
+			case "Reports": // two of us
+				if len(want) > 0 && want[len(want)-1] == "us-1" {
+					want = slices.Concat([]string{"us-1"}, want)
+				}
+				slices.Sort(got)
+				want = slices.Sorted(slices.Values(want))
+			case "CountHosts":
+				want = slices.Repeat([]string{"some"}, len(want))
+			case "Tasks", "AddCollection":
+				want = slices.Concat(want, want)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s, %s: sees %q, want %q", tt.name, name, got, want)
+			}
+		}
+	}
+}
+
+func TestAScopeBoundsWhatItsFilterSelects(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	aLandscape(t, s)
+	for filter, want := range map[string]int{"*": 2, "site=us": 0, "site=eu or site=us": 2, "not site=eu": 0, "name=eu-1": 1} {
+		n, err := s.CountHosts(t.Context(), scopeOf(t, "site=eu"), fleet.HostFilter{Selector: selector(t, filter)})
+		if err != nil || n != want {
+			t.Errorf("%s within site=eu: %d, %v; want %d", filter, n, err, want)
+		}
+	}
+}
