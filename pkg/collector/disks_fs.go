@@ -163,6 +163,7 @@ func readFilesystems(r *reader, mounts map[string]filesystemFacts, blocks map[st
 			r.warn(fmt.Sprintf("section df: %d file systems were not asked", *number(left)))
 		}
 	}
+	shareUsages(mounts, spaces, nodes)
 	metrics := map[string]filesystemMetrics{}
 	for point, fs := range mounts {
 		if b, found := blockOf(fs.Device, blocks); found {
@@ -185,6 +186,24 @@ func readFilesystems(r *reader, mounts map[string]filesystemFacts, blocks map[st
 		mounts[point] = fs
 	}
 	return mounts, metrics
+}
+
+// shareUsages tells of a bind mount what is known of its device: BusyBox's df answers with the first mount of it.
+func shareUsages(mounts map[string]filesystemFacts, spaces, nodes map[string]usage) {
+	points := map[string]string{} // any mount point that df told of, by device
+	for point, fs := range mounts {
+		if _, known := spaces[point]; known && strings.HasPrefix(fs.Device, "/dev/") {
+			points[fs.Device] = point
+		}
+	}
+	for point, fs := range mounts {
+		if _, known := spaces[point]; known {
+			continue
+		}
+		if other, found := points[fs.Device]; found {
+			spaces[point], nodes[point] = spaces[other], nodes[other]
+		}
+	}
 }
 
 // local reports whether df was to be asked about the file system.

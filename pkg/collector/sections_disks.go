@@ -12,10 +12,12 @@ const (
 else cat /proc/self/mounts; fi`
 
 	// Only local file systems are asked, by name: a bare df blocks on dead network mounts and df has no portable
-	// way of leaving them out. One awk makes the quoted arguments, because appending to the positional parameters
-	// in a loop is quadratic. A mount point with a quote or a backslash in it is left out.
+	// way of leaving them out. One awk writes the arguments as shell words, because appending to the positional
+	// parameters in a loop is quadratic, and so are bash's pattern removals. A mount point with a quote or a
+	// backslash in it is left out, so no name can be more than a word.
 	bodyDF = `have awk && have df || return 0
-_m=$(awk -v q="'" -v passing='` + passingMounts + `' '
+eval "$(awk -v q="'" -v passing='` + passingMounts + `' '
+  BEGIN { printf "set --" }
   $3 ~ /^(ext2|ext3|ext4|xfs|btrfs|zfs|f2fs|jfs|nilfs2|reiserfs|bcachefs|vfat|msdos|exfat|ntfs|ntfs3|hfsplus|iso9660|udf|squashfs|erofs|overlay|aufs|tmpfs|devtmpfs|ramfs|ubifs|jffs2|virtiofs|minix)$/ {
     m = $2
     gsub(/\\040/, " ", m)
@@ -25,13 +27,9 @@ _m=$(awk -v q="'" -v passing='` + passingMounts + `' '
     seen[m] = 1
     bytes += length(m)
     if (++n > 2000 || bytes > 900000) { left++; next }
-    printf "%s%s%s ", q, m, q
+    printf " %s%s%s", q, m, q
   }
-  END { if (left) printf "\n# %d", left }' /proc/self/mounts)
-case $_m in *'
-# '*) printf '#left %s\n' "${_m##*# }" ;; esac
-eval "set -- ${_m%%
-*}"
+  END { printf "\n"; if (left) printf "echo %s#left %d%s\n", q, left, q }' /proc/self/mounts)"
 [ $# -gt 0 ] || return 0
 echo '#blocks'
 lim 10 df -Pk "$@"
