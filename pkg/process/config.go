@@ -32,7 +32,7 @@ type Config struct {
 
 // Read reads the configuration of every process. The caller reads its own beside it and asks r for the problems.
 func Read(r *settings.Reader) Config {
-	others(r)
+	Others(r)
 	c := Config{
 		DatabaseURL: r.PostgresURL("DATABASE_URL", true, "PostgreSQL: the database that everything is kept in"),
 		OwnerURL:    r.PostgresURL("DATABASE_OWNER_URL", false, "PostgreSQL as the role that owns the tables and migrates; without it the role of DATABASE_URL does both"),
@@ -62,8 +62,8 @@ func ReadLog(r *settings.Reader) telemetry.Options {
 	}
 }
 
-// others names the variables that some process of Rollcall reads, so that one environment may serve all of them.
-func others(r *settings.Reader) {
+// Others names the variables that some process of Rollcall reads, so that one environment may serve all of them.
+func Others(r *settings.Reader) {
 	r.Known("ROLLCALL_HTTP_ADDR", "ROLLCALL_GRPC_ADDR", "ROLLCALL_OPS_ADDR", "ROLLCALL_SIGNING_KEY", "ROLLCALL_SIGNING_KEY_OLD",
 		"ROLLCALL_SEAL_KEYS", "ROLLCALL_OPEN_KEYS", "ROLLCALL_DOORS", "ROLLCALL_ADMIN_PASSWORD", "ROLLCALL_SITES",
 		"ROLLCALL_WORKER_CONCURRENCY", "ROLLCALL_WORKER_DRAIN", "ROLLCALL_LOCAL", "ROLLCALL_RETENTION", "ROLLCALL_METRICS_RETENTION",

@@ -56,6 +56,25 @@ func Database(tb testing.TB) string {
 	return withDatabase(template.server, name)
 }
 
+// Empty returns the URL of an empty database of the test's own, for tests of what happens before the schema is there.
+func Empty(tb testing.TB) string {
+	tb.Helper()
+	template, err := template()
+	if err != nil {
+		tb.Fatalf("preparing the test database: %v", err)
+	}
+	name := fmt.Sprintf("e_%d_%d", time.Now().UnixNano(), fnvOf(tb.Name()))
+	if err := admin("create database " + name); err != nil {
+		tb.Fatalf("creating the test's database: %v", err)
+	}
+	tb.Cleanup(func() {
+		if err := admin("drop database " + name + " with (force)"); err != nil {
+			tb.Logf("dropping the test's database: %v", err)
+		}
+	})
+	return withDatabase(template.server, name)
+}
+
 // Pool returns a Store on a database of the test's own, and its pool.
 func Pool(tb testing.TB) (*store.Store, *pgxpool.Pool) {
 	tb.Helper()
