@@ -8,10 +8,20 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
 
-// A LimitError says that somebody tried too often. It wraps a *fleet.Error of kind Exhausted with RetryAfter.
+// A LimitError says that somebody asked too often. It wraps a *fleet.Error of kind Exhausted with RetryAfter, which is
+// in whole seconds.
 type LimitError struct {
 	Allowance ephemeral.Allowance // for the RateLimit headers
 	err       *fleet.Error
+}
+
+// NewLimitError returns the error about an event that was not allowed.
+func NewLimitError(a ephemeral.Allowance) *LimitError {
+	wait := a.RetryAfter.Truncate(time.Second) + time.Second // rounded up: sooner is too soon
+	return &LimitError{
+		Allowance: a,
+		err:       fleet.Errorf(fleet.Exhausted, "too many attempts; try again in %s", wait).WithRetryAfter(wait),
+	}
 }
 
 // Error returns the message, which is safe to show.
@@ -36,12 +46,11 @@ func (s *Service) count(ctx context.Context, key string, limit ephemeral.Limit) 
 		return fleet.Wrap(err, fleet.Unavailable, "the session store does not answer; try again").
 			WithCode(ephemeral.CodeSessionStoreUnavailable).WithRetryAfter(time.Second)
 	}
-	if err != nil || allowance.Allowed {
+	if err != nil {
 		return err
 	}
-	wait := allowance.RetryAfter.Truncate(time.Second) + time.Second // rounded up: sooner is too soon
-	return &LimitError{
-		Allowance: allowance,
-		err:       fleet.Errorf(fleet.Exhausted, "too many attempts; try again in %s", wait).WithRetryAfter(wait),
+	if !allowance.Allowed {
+		return NewLimitError(allowance)
 	}
+	return nil
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/token"
 )
 
-func TestLoginRefusesEveryoneTheSameWay(t *testing.T) {
+func TestLoginRefusesEveryoneTheSameWay(t *testing.T) { //nolint:tparallel // its cases read one audit log, one after the other
 	t.Parallel()
 	b := newBench(t, account.Options{PerAddress: ephemeral.PerMinute(1000), PerAccount: ephemeral.PerMinute(1000)})
 	b.addUser(t, "ann", fleet.Viewer, "")
@@ -39,7 +39,7 @@ func TestLoginRefusesEveryoneTheSameWay(t *testing.T) {
 		{"a very long name", strings.Repeat("ä", 5000), password, "user:" + strings.Repeat("ä", 64), "unknown_user", false},
 	}
 	var want []entry
-	for _, test := range tests { // one after the other, because all of them read one audit log
+	for _, test := range tests { //nolint:paralleltest // as above
 		t.Run(test.name, func(t *testing.T) {
 			from := account.Client{Address: "2001:db8::1%eth0", UserAgent: "\xff"}
 			_, err := b.Login(t.Context(), test.username, test.password, from)
@@ -105,36 +105,52 @@ func TestLoginIsLimited(t *testing.T) {
 		limited  bool
 	}{
 		{
-			"one attempt too many on an account, though the password is right", account.Options{PerAccount: ephemeral.PerMinute(2)},
-			[]account.Client{address("192.0.2.1"), address("192.0.2.1"), address("192.0.2.1")}, "ann", true,
+			"one attempt too many on an account, though the password is right",
+			account.Options{PerAccount: ephemeral.PerMinute(2)},
+			[]account.Client{address("192.0.2.1"), address("192.0.2.1"), address("192.0.2.1")},
+			"ann", true,
 		},
 		{
-			"attempts on an account from elsewhere", account.Options{PerAccount: ephemeral.PerMinute(2)},
-			[]account.Client{address("192.0.2.1"), address("192.0.2.1"), address("192.0.2.2")}, "ann", false,
+			"attempts on an account from elsewhere",
+			account.Options{PerAccount: ephemeral.PerMinute(2)},
+			[]account.Client{address("192.0.2.1"), address("192.0.2.1"), address("192.0.2.2")},
+			"ann", false,
 		},
 		{
-			"attempts on another account from here", account.Options{PerAccount: ephemeral.PerMinute(2)},
-			[]account.Client{address("192.0.2.1"), address("192.0.2.1"), address("192.0.2.1")}, "bob", false,
+			"attempts on another account from here",
+			account.Options{PerAccount: ephemeral.PerMinute(2)},
+			[]account.Client{address("192.0.2.1"), address("192.0.2.1"), address("192.0.2.1")},
+			"bob", false,
 		},
 		{
-			"one attempt too many from an address", account.Options{PerAddress: ephemeral.PerMinute(2)},
-			[]account.Client{address("192.0.2.1"), address("192.0.2.1"), address("192.0.2.1")}, "bob", true,
+			"one attempt too many from an address",
+			account.Options{PerAddress: ephemeral.PerMinute(2)},
+			[]account.Client{address("192.0.2.1"), address("192.0.2.1"), address("192.0.2.1")},
+			"bob", true,
 		},
 		{
-			"an IPv4 address in the clothes of IPv6", account.Options{PerAddress: ephemeral.PerMinute(1)},
-			[]account.Client{address("192.0.2.1"), address("::ffff:192.0.2.1")}, "bob", true,
+			"an IPv4 address in the clothes of IPv6",
+			account.Options{PerAddress: ephemeral.PerMinute(1)},
+			[]account.Client{address("192.0.2.1"), address("::ffff:192.0.2.1")},
+			"bob", true,
 		},
 		{
-			"other addresses of one IPv6 network", account.Options{PerAddress: ephemeral.PerMinute(2)},
-			[]account.Client{address("2001:db8::1"), address("2001:db8::2"), address("2001:db8::ffff:3")}, "bob", true,
+			"other addresses of one IPv6 network",
+			account.Options{PerAddress: ephemeral.PerMinute(2)},
+			[]account.Client{address("2001:db8::1"), address("2001:db8::2"), address("2001:db8::ffff:3")},
+			"bob", true,
 		},
 		{
-			"another IPv6 network", account.Options{PerAddress: ephemeral.PerMinute(2)},
-			[]account.Client{address("2001:db8::1"), address("2001:db8::2"), address("2001:db8:0:1::3")}, "bob", false,
+			"another IPv6 network",
+			account.Options{PerAddress: ephemeral.PerMinute(2)},
+			[]account.Client{address("2001:db8::1"), address("2001:db8::2"), address("2001:db8:0:1::3")},
+			"bob", false,
 		},
 		{
-			"addresses that are none count as one", account.Options{PerAddress: ephemeral.PerMinute(1)},
-			[]account.Client{address(""), address("@")}, "bob", true,
+			"addresses that are none count as one",
+			account.Options{PerAddress: ephemeral.PerMinute(1)},
+			[]account.Client{address(""), address("@")},
+			"bob", true,
 		},
 	}
 	for _, test := range tests {
@@ -233,6 +249,7 @@ func TestWithoutRedisOnlyAPITokensAreAccepted(t *testing.T) {
 		"me of session": func() error { _, err := b.Me(t.Context(), actor); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			wantError(t, call(), fleet.Unavailable, ephemeral.CodeSessionStoreUnavailable)
 		})
 	}
@@ -269,6 +286,7 @@ func TestWithoutPostgreSQLNobodyIsLetIn(t *testing.T) {
 		"first admin":  func() error { _, _, err := s.EnsureFirstAdmin(t.Context(), ""); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			wantError(t, call(), fleet.Unavailable, store.CodeDatabaseUnavailable)
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/token"
 )
 
+//nolint:paralleltest,tparallel // one life, in order
 func TestAPITokensLiveAndDie(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, account.Options{})
@@ -90,7 +91,7 @@ func TestAPITokensLiveAndDie(t *testing.T) {
 		entry{Actor: "token:ci", Action: "token.revoke", Outcome: "ok", HasUser: true})
 }
 
-func TestAPITokensThatAreRefused(t *testing.T) {
+func TestAPITokensThatAreRefused(t *testing.T) { //nolint:tparallel // the user is disabled after the cases
 	t.Parallel()
 	b := newBench(t, account.Options{})
 	b.addUser(t, "ann", fleet.Viewer, "")
@@ -113,7 +114,7 @@ func TestAPITokensThatAreRefused(t *testing.T) {
 		{"a prefix", token.APITokenPrefix, token.CodeTokenInvalid},
 		{"a megabyte", token.APITokenPrefix + strings.Repeat("x", 1<<20), token.CodeTokenInvalid},
 	}
-	for _, test := range tests {
+	for _, test := range tests { //nolint:paralleltest // as above
 		t.Run(test.name, func(t *testing.T) {
 			_, err := b.Authenticate(t.Context(), test.bearer)
 			wantError(t, err, fleet.Unauthenticated, test.code)
@@ -151,6 +152,7 @@ func TestNamesAndTimesOfAPITokens(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			_, _, err := b.CreateToken(t.Context(), actor, test.tokenName, test.expires)
 			if test.field == "" {
 				if err != nil {
