@@ -27,6 +27,7 @@ const (
 	retention   = 10 * time.Minute // how long an answered message stays visible in Asynqmon
 	maxDelivery = 50               // deliveries that may fail before a claim
 	atOnce      = 32               // messages on their way to Redis at once
+	patience    = 2 * time.Second  // for one exchange with Redis
 )
 
 // A Queue puts messages on the queues and looks after them. It is safe for concurrent use.
@@ -81,6 +82,8 @@ func (q *Queue) Ring(ctx context.Context, messages []fleet.Message) error {
 }
 
 func (q *Queue) ring(ctx context.Context, m fleet.Message) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	body, err := json.Marshal(payload{TaskID: m.TaskID, Epoch: m.Epoch})
 	if err != nil {
 		return fmt.Errorf("encoding a message: %w", err)
@@ -128,6 +131,11 @@ const (
 
 // States returns what Redis knows of each of the messages, in one round trip.
 func (q *Queue) States(ctx context.Context, messages []fleet.Message) ([]State, error) {
+	if len(messages) == 0 {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	pipe := q.redis.Pipeline()
 	replies := make([]*redis.SliceCmd, len(messages))
 	for i, m := range messages {
@@ -167,6 +175,8 @@ func (q *Queue) Register(ctx context.Context, sites []string) error {
 	if len(names) == 0 {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	if err := q.redis.SAdd(ctx, "asynq:queues", names...).Err(); err != nil {
 		return unavailable(err)
 	}

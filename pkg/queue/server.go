@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -53,14 +54,11 @@ func Run(ctx context.Context, client redis.UniversalClient, o ServerOptions) err
 	for _, server := range servers {
 		server.Stop()
 	}
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for _, server := range servers {
-			server.Shutdown()
-		}
-	}()
-	<-stopped
+	var all sync.WaitGroup
+	for _, server := range servers { // all at once, so that together they take no longer than o.Drain
+		all.Go(server.Shutdown)
+	}
+	all.Wait()
 	return nil
 }
 
