@@ -50,6 +50,11 @@ func (l learned) state() fleet.TaskState {
 	}
 }
 
+// interrupted reports whether the attempt failed because it was told to stop, so that it says nothing about the host.
+func (l learned) interrupted() bool {
+	return l.failure != nil && (l.blocked || l.failure.Code == fleet.CodeCancelled || errors.Is(l.failure, context.Canceled))
+}
+
 // collect talks to the claimed task's host: connects, runs the script once and reads the answer. It never fails:
 // what went wrong is in what was learned.
 func (w *Worker) collect(ctx context.Context, claim *store.Claim) learned {
@@ -97,13 +102,13 @@ func (w *Worker) ask(ctx context.Context, claim *store.Claim, c conn, l learned)
 		l.failure, l.blocked, l.machineID = w.failureOf(ctx, err), fleet.KindOf(err) == fleet.Unavailable, ""
 		return l
 	}
-	return l.read(plan, run)
+	return w.read(context.WithoutCancel(ctx), claim, plan.Reports(run), l)
 }
 
-// read turns the answer into findings. What has an answer is data, even if the attempt as a whole was cut short.
-func (l learned) read(plan collector.Plan, run collector.Run) learned {
+// read turns the reports into findings. What has an answer is data, even if the attempt as a whole was cut short.
+func (w *Worker) read(ctx context.Context, claim *store.Claim, reports []collector.Report, l learned) learned {
 	l.failed = map[string]fleet.Code{}
-	for _, r := range plan.Reports(run) {
+	for _, r := range w.carryOver(ctx, claim, reports) {
 		if r.Status == collector.StatusFailed {
 			l.failed[r.Type] = fleet.CodeInternal
 			if r.Failure != nil {
@@ -121,6 +126,24 @@ func (l learned) read(plan collector.Plan, run collector.Run) learned {
 		})
 	}
 	return l
+}
+
+// carryOver gives the reports the facts that this run could not tell as the last ones knew them: what a resolver or a
+// section that timed out did not say has not changed as far as anybody knows.
+func (w *Worker) carryOver(ctx context.Context, claim *store.Claim, reports []collector.Report) []collector.Report {
+	for i, r := range reports {
+		if r.Status == collector.StatusFailed || len(r.Missing) == 0 {
+			continue
+		}
+		former, err := w.Store.CurrentFacts(ctx, fleet.Everything(), claim.Host.ID, r.Type, r.SchemaVersion)
+		if err == nil {
+			reports[i], err = r.CarryOver(former)
+		}
+		if err != nil {
+			w.Log.WarnContext(ctx, "former facts not carried over", "host", claim.Host.Name, "report_type", r.Type, "error", err)
+		}
+	}
+	return reports
 }
 
 // checkIdentity pins which machine a local host is, and refuses the answer of another one.

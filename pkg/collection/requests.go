@@ -97,7 +97,7 @@ func (s *Service) wholeInScope(ctx context.Context, tx *store.Store, actor fleet
 }
 
 // Retry collects again from those hosts of a collection whose task ended in one of the states and, unless codes is
-// empty, with one of the codes. No states means failed and partial.
+// empty, with one of the codes. No states means failed and partial. Hosts that were retired meanwhile are left out.
 func (s *Service) Retry(ctx context.Context, actor fleet.Actor, id uuid.UUID, states []fleet.TaskState, codes []fleet.Code) (Triggered, error) {
 	if err := actor.Require(fleet.Operator); err != nil {
 		return Triggered{}, err
@@ -129,7 +129,7 @@ func (s *Service) Retry(ctx context.Context, actor fleet.Actor, id uuid.UUID, st
 	if priority == fleet.PriorityInteractive && len(hosts) > fleet.MaxInteractiveHosts {
 		priority = fleet.PriorityNormal
 	}
-	return s.Trigger(ctx, actor, Request{HostIDs: hosts, ReportTypes: c.ReportTypes, Priority: priority, Deadline: c.Deadline})
+	return s.Trigger(ctx, actor, Request{HostIDs: hosts, ReportTypes: c.ReportTypes, Priority: priority, Deadline: c.Deadline, again: true})
 }
 
 func (s *Service) hostsOf(ctx context.Context, actor fleet.Actor, id uuid.UUID, f store.TaskFilter) ([]uuid.UUID, error) {
@@ -167,7 +167,7 @@ func (s *Service) Freshen(ctx context.Context, actor fleet.Actor, want Wanted) (
 	if _, err := CheckReportTypes([]string{want.Type}); err != nil {
 		return nil, uuid.Nil, err
 	}
-	report, err := s.fresh(ctx, actor, want)
+	report, err := fresh(ctx, s.Store, actor, want)
 	if report != nil || err != nil {
 		return report, uuid.Nil, err
 	}
@@ -179,6 +179,10 @@ func (s *Service) Freshen(ctx context.Context, actor fleet.Actor, want Wanted) (
 	err = s.Store.InTx(ctx, func(tx *store.Store) error {
 		added = nil
 		if err := tx.LockHost(ctx, want.Host); err != nil {
+			return err
+		}
+		// Whoever had the lock before may have had the report made meanwhile.
+		if report, err = fresh(ctx, tx, actor, want); report != nil || err != nil {
 			return err
 		}
 		open, err := tx.OpenTaskFor(ctx, actor.Scope(), want.Host, want.Type, want.MaxAge)
@@ -201,14 +205,14 @@ func (s *Service) Freshen(ctx context.Context, actor fleet.Actor, want Wanted) (
 	if added != nil {
 		s.ring(ctx, *added)
 	}
-	return nil, id, nil
+	return report, id, nil
 }
 
-func (s *Service) fresh(ctx context.Context, actor fleet.Actor, want Wanted) (*fleet.Report, error) {
+func fresh(ctx context.Context, s *store.Store, actor fleet.Actor, want Wanted) (*fleet.Report, error) {
 	if want.MaxAge <= 0 {
 		return nil, nil //nolint:nilnil // nothing is young enough
 	}
-	reports, err := s.Store.LatestReports(ctx, actor.Scope(), want.Host, want.Type)
+	reports, err := s.LatestReports(ctx, actor.Scope(), want.Host, want.Type)
 	if err != nil || len(reports) == 0 || time.Since(reports[0].CreatedAt) > want.MaxAge {
 		return nil, err
 	}

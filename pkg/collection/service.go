@@ -42,6 +42,8 @@ type Request struct {
 	Deadline    time.Duration // per host, from the first claim; default 2m
 	Expires     time.Duration // how long a task may wait; default 24h
 	Schedule    *fleet.Due    // the moment of a schedule that asks, if one does
+
+	again bool // HostIDs are those of an earlier collection: any number of them, and who is gone is left out
 }
 
 // A Triggered collection is stored: it will be worked, at once or, if Delayed, when the queue is back.
@@ -138,7 +140,7 @@ func (r *Request) hosts() (*fleet.Selector, error) {
 	switch {
 	case len(r.HostIDs) > 0 && r.Selector != "":
 		return nil, fleet.InvalidField("host_ids", "name hosts by selector or by host_ids, not by both")
-	case len(r.HostIDs) > maxHostIDs:
+	case len(r.HostIDs) > maxHostIDs && !r.again:
 		return nil, fleet.InvalidField("host_ids", "at most %d hosts; use a selector for more", maxHostIDs)
 	case len(r.HostIDs) > 0:
 		slices.SortFunc(r.HostIDs, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
@@ -178,8 +180,10 @@ func CheckReportTypes(types []string) ([]string, error) {
 
 // checkHosts applies the rules about how many hosts a collection may and must have.
 func (s *Service) checkHosts(ctx context.Context, tx *store.Store, actor fleet.Actor, r Request, c fleet.Collection) error {
-	if missing := len(r.HostIDs) - c.Counts.Total - len(c.Skipped); len(r.HostIDs) > 0 && missing > 0 {
-		return s.unknownHosts(ctx, tx, actor, r.HostIDs)
+	if missing := len(r.HostIDs) - c.Counts.Total - len(c.Skipped); missing > 0 && !r.again {
+		if err := s.unknownHosts(ctx, tx, actor, r.HostIDs); err != nil {
+			return err
+		}
 	}
 	if c.Counts.Total == 0 {
 		return fleet.Errorf(fleet.Invalid, "no enabled host is selected").WithCode("no_hosts").
@@ -192,6 +196,7 @@ func (s *Service) checkHosts(ctx context.Context, tx *store.Store, actor fleet.A
 	return nil
 }
 
+// unknownHosts names the first of the hosts that does not exist for the actor.
 func (s *Service) unknownHosts(ctx context.Context, tx *store.Store, actor fleet.Actor, ids []uuid.UUID) error {
 	for _, id := range ids {
 		if _, err := tx.Host(ctx, actor.Scope(), id); fleet.KindOf(err) == fleet.NotFound {
@@ -200,7 +205,7 @@ func (s *Service) unknownHosts(ctx context.Context, tx *store.Store, actor fleet
 			return err
 		}
 	}
-	return fleet.InvalidField("host_ids", "one of the hosts does not exist").WithCode("unknown_host")
+	return nil // so many are disabled that not all of them are listed as skipped
 }
 
 // ring tells the workers of a small collection at once and only makes sure of the queue for a large one. It reports

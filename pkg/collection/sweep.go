@@ -35,7 +35,12 @@ type Sweeper struct {
 
 	actions *prometheus.CounterVec
 	suspect map[string]suspicion // by message ID: what Redis said of it, and since when
-	now     func() time.Time
+	ages    ages
+}
+
+// ages are what a sweep calls lost. Tests shorten them.
+type ages struct {
+	silence, rung, stuck, completed time.Duration
 }
 
 type suspicion struct {
@@ -45,7 +50,8 @@ type suspicion struct {
 
 // NewSweeper returns a Sweeper.
 func NewSweeper(s *store.Store, q *queue.Queue, log *slog.Logger, metrics prometheus.Registerer) *Sweeper {
-	w := &Sweeper{Store: s, Queue: q, Log: log, suspect: map[string]suspicion{}, now: time.Now,
+	w := &Sweeper{Store: s, Queue: q, Log: log, suspect: map[string]suspicion{},
+		ages: ages{silence: Silence, rung: rungAge, stuck: stuckAge, completed: completedAge},
 		actions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rollcall_sweep_actions_total", Help: "What the relay and the sweep did to how many tasks.",
 		}, []string{"action"})}
@@ -124,7 +130,7 @@ func (w *Sweeper) count(action string, n int) {
 
 // round sweeps once. What needs PostgreSQL alone is done even while Redis is down.
 func (w *Sweeper) round(ctx context.Context) error {
-	taken, err := w.Store.TakeOver(ctx, Silence)
+	taken, err := w.Store.TakeOver(ctx, w.ages.silence)
 	if err != nil {
 		return err
 	}
@@ -147,7 +153,7 @@ func (w *Sweeper) round(ctx context.Context) error {
 
 // messages looks after the tasks that were rung for and that nobody has claimed.
 func (w *Sweeper) messages(ctx context.Context) error {
-	waiting, err := w.Store.Unclaimed(ctx, rungAge, relayBatch)
+	waiting, err := w.Store.Unclaimed(ctx, w.ages.rung, relayBatch)
 	if err != nil || len(waiting) == 0 {
 		clear(w.suspect)
 		return err
@@ -165,11 +171,11 @@ func (w *Sweeper) messages(ctx context.Context) error {
 		case queue.StateArchived: // its ID is taken for ever
 			stuck = append(stuck, m)
 		case queue.StateActive, queue.StateRetry:
-			if since >= stuckAge {
+			if since >= w.ages.stuck {
 				stuck = append(stuck, m)
 			}
 		case queue.StateCompleted:
-			if since >= completedAge {
+			if since >= w.ages.completed {
 				stuck = append(stuck, m)
 			}
 		case queue.StatePending, queue.StateScheduled: // it waits for a worker, as it should
@@ -185,7 +191,7 @@ func (w *Sweeper) messages(ctx context.Context) error {
 
 // since returns for how long Redis has said the same of the message.
 func (w *Sweeper) since(seen map[string]suspicion, m fleet.Message, state queue.State) time.Duration {
-	id, now := queue.ID(m), w.now()
+	id, now := queue.ID(m), time.Now()
 	s, ok := w.suspect[id]
 	if !ok || s.state != state {
 		s = suspicion{state: state, since: now}

@@ -48,7 +48,7 @@ func (t trust) verify(ctx context.Context, shown remote.Key) error {
 	if len(t.algorithms()) > 0 {
 		state = fleet.HostKeyChanged
 	}
-	if len(t.known) == 0 && t.host.SSH.HostKeyPolicy != fleet.HostKeyStrict {
+	if policy := t.host.SSH.HostKeyPolicy; len(t.known) == 0 && (policy == "" || policy == fleet.HostKeyTOFU) {
 		state = fleet.HostKeyTrusted
 	}
 	return t.record(ctx, shown, state)

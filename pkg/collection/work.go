@@ -19,7 +19,15 @@ const maxAttempts = 3
 // Work works the task that a message names and returns one line about what became of it. An error means that the
 // task could not be claimed because the database did not answer, and that the message is worth delivering again.
 func (w *Worker) Work(ctx context.Context, m fleet.Message) (string, error) {
-	if w.Silent() > selfFence {
+	if w.isLeaving() {
+		return "", fleet.Errorf(fleet.Unavailable, "this worker is stopping; another one will take the task")
+	}
+	select {
+	case <-w.alive: // or the sweep would take the task over at once
+	case <-ctx.Done():
+	case <-time.After(w.pace.fence):
+	}
+	if w.Silent() > w.pace.fence {
 		return "", fleet.Errorf(fleet.Unavailable, "this worker cannot show that it is alive; another one may take the task")
 	}
 	claim, err := w.Store.ClaimTask(ctx, m, w.Self.ID)
@@ -70,11 +78,11 @@ func (w *Worker) settle(ctx, task context.Context, claim *store.Claim, l learned
 	switch cause := context.Cause(task); {
 	case errors.Is(cause, errFenced):
 		return "fenced", code, nil // whoever takes it over decides
-	case errors.Is(cause, errStopping) && l.state() != fleet.TaskSucceeded:
+	case errors.Is(cause, errStopping) && l.interrupted():
 		_, err := w.Store.ReleaseTask(ctx, lease)
 		return "released", code, err
 	}
-	if delay, again := retryDelay(claim, l); again {
+	if delay, again := w.retryDelay(claim, l); again {
 		held, err := w.Store.RetryTask(ctx, lease, delay, l.failure)
 		return ifHeld(held, "retried"), code, err
 	}
@@ -83,6 +91,15 @@ func (w *Worker) settle(ctx, task context.Context, claim *store.Claim, l learned
 		Findings: l.findings, MachineID: l.machineID, At: w.now(),
 	}
 	held, err := w.end(ctx, ending)
+	if err != nil && fleet.KindOf(err) != fleet.Unavailable {
+		// What was learned cannot be stored. Left running, the task would only be worked again, to the same end.
+		code = fleet.CodeInternal
+		ending = store.Ending{
+			Lease: lease, Host: claim.Host.ID, State: fleet.TaskFailed, Failure: fleet.Fail(code, err, "reason", "the reports could not be stored"), At: w.now(),
+		}
+		w.Log.ErrorContext(ctx, "reports not stored", "host", claim.Host.Name, "task_id", claim.Task.ID, "error", err)
+		held, err = w.end(ctx, ending)
+	}
 	if err == nil && held {
 		_, err = w.Store.FinishCollections(ctx, &claim.Task.CollectionID, 1)
 	}
@@ -100,7 +117,7 @@ func ifHeld(held bool, outcome string) string {
 func (w *Worker) end(ctx context.Context, e store.Ending) (bool, error) {
 	return backoff.Retry(ctx, func() (bool, error) {
 		held, err := w.Store.EndTask(ctx, e)
-		if err != nil && (fleet.KindOf(err) != fleet.Unavailable || w.Silent() > selfFence) {
+		if err != nil && (fleet.KindOf(err) != fleet.Unavailable || w.Silent() > w.pace.fence) {
 			return held, backoff.Permanent(err)
 		}
 		return held, err
@@ -110,14 +127,14 @@ func (w *Worker) end(ctx context.Context, e store.Ending) (bool, error) {
 }
 
 // retryDelay says whether a failed task is worth another attempt, and after which delay.
-func retryDelay(claim *store.Claim, l learned) (time.Duration, bool) {
+func (w *Worker) retryDelay(claim *store.Claim, l learned) (time.Duration, bool) {
 	if l.failure == nil || l.state() != fleet.TaskFailed {
 		return 0, false
 	}
 	if !l.blocked && (l.failure.Code.Info().Retry != fleet.RetryLater || claim.Task.Attempts >= maxAttempts) {
 		return 0, false
 	}
-	delay := time.Second << min(claim.Task.Attempts-1, 3)
+	delay := w.pace.retry << min(claim.Task.Attempts-1, 3)
 	delay += rand.N(delay) //nolint:gosec // jitter
 	left := claim.Remaining - time.Since(l.began)
 	return delay, left > delay+time.Second

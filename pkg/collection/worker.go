@@ -22,7 +22,13 @@ const (
 	beatEvery = time.Second
 	selfFence = 4 * time.Second
 	strayAge  = 4 * time.Second
+	retryBase = time.Second // before the second attempt at a host; doubled before each further one
 )
+
+// A pace is how fast a worker lives. Tests shorten it.
+type pace struct {
+	beat, fence, stray, retry time.Duration
+}
 
 // Silence is how long a worker must not have been seen before its tasks are taken over.
 const Silence = 5500 * time.Millisecond
@@ -41,17 +47,28 @@ type WorkerConfig struct {
 type Worker struct {
 	WorkerConfig
 	metrics workerMetrics
-	offset  atomic.Int64 // database clock minus ours, in nanoseconds
-	beaten  atomic.Int64 // when the last successful heartbeat began, in nanoseconds of our monotonic clock
-	born    time.Time
+	pace    pace
+	offset  atomic.Int64  // database clock minus ours, in nanoseconds
+	beaten  atomic.Int64  // when the last successful heartbeat began, in nanoseconds since born
+	born    time.Time     // a day before the worker was made, so that one that never beat has been silent for long
+	alive   chan struct{} // closed by the first successful heartbeat
+	first   sync.Once
+	fence   *time.Timer // ends all work when the worker has been silent for too long
 
 	mu      sync.Mutex
 	running map[uuid.UUID]context.CancelCauseFunc
+	leaving bool
 }
 
 // NewWorker returns a Worker. Its Run must be under way before it may work.
 func NewWorker(c WorkerConfig) *Worker {
-	w := &Worker{WorkerConfig: c, metrics: newWorkerMetrics(c.Metrics), born: time.Now(), running: map[uuid.UUID]context.CancelCauseFunc{}}
+	w := &Worker{
+		WorkerConfig: c, metrics: newWorkerMetrics(c.Metrics), running: map[uuid.UUID]context.CancelCauseFunc{},
+		born: time.Now().Add(-24 * time.Hour), alive: make(chan struct{}),
+		pace: pace{beat: beatEvery, fence: selfFence, stray: strayAge, retry: retryBase},
+	}
+	w.fence = time.AfterFunc(time.Hour, func() { w.stopAll(errFenced) })
+	w.fence.Stop()
 	return w
 }
 
@@ -64,8 +81,9 @@ var (
 // Run shows once a second that the worker is alive, hears of cancelled tasks and gives up tasks that it lost. It
 // returns when ctx ends, after the running tasks have been told to stop and have been put back.
 func (w *Worker) Run(ctx context.Context) error {
-	tick := time.NewTicker(beatEvery)
+	tick := time.NewTicker(w.pace.beat)
 	defer tick.Stop()
+	defer w.fence.Stop()
 	for {
 		w.beat(ctx)
 		select {
@@ -78,31 +96,31 @@ func (w *Worker) Run(ctx context.Context) error {
 
 func (w *Worker) beat(ctx context.Context) {
 	began := time.Now()
-	beat, cancel := context.WithTimeout(ctx, beatEvery)
+	beat, cancel := context.WithTimeout(ctx, w.pace.beat)
 	defer cancel()
 	now, cancelled, err := w.Store.Heartbeat(beat, w.Self)
 	if err != nil {
 		if ctx.Err() == nil {
 			w.Log.WarnContext(ctx, "heartbeat failed", "error", err)
 		}
-		if w.Silent() > selfFence {
-			w.stopAll(errFenced)
-		}
 		return
 	}
 	w.beaten.Store(int64(began.Sub(w.born)))
+	w.first.Do(func() { close(w.alive) })
+	w.fence.Reset(w.pace.fence - time.Since(began)) // not with the next beat, which may hang until it is too late
 	w.offset.Store(int64(now.Sub(began.Add(time.Since(began) / 2))))
 	for _, id := range cancelled {
 		w.stop(id, fleet.Fail(fleet.CodeCancelled, nil))
 	}
-	if n, err := w.Store.ReleaseStray(beat, w.Self.ID, w.held(), strayAge); err != nil {
+	if n, err := w.Store.ReleaseStray(beat, w.Self.ID, w.held(), w.pace.stray); err != nil {
 		w.Log.WarnContext(ctx, "looking for stray tasks failed", "error", err)
 	} else if n > 0 {
 		w.Log.WarnContext(ctx, "stray tasks released", "tasks", n)
 	}
 }
 
-// Silent returns for how long the worker has not been able to show that it is alive.
+// Silent returns for how long the worker has not been able to show that it is alive; very long before its first
+// heartbeat, without which its tasks would be taken over at once.
 func (w *Worker) Silent() time.Duration {
 	return time.Since(w.born) - time.Duration(w.beaten.Load())
 }
@@ -118,6 +136,9 @@ const LeaveTimeout = 10 * time.Second
 func (w *Worker) leave(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, LeaveTimeout)
 	defer cancel()
+	w.mu.Lock()
+	w.leaving = true
+	w.mu.Unlock()
 	w.stopAll(errStopping)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -130,11 +151,21 @@ func (w *Worker) leave(ctx context.Context) error {
 	return w.Store.RemoveWorker(context.WithoutCancel(ctx), w.Self.ID)
 }
 
+// hold notes that the task is being worked. One that was claimed while the worker began to leave is stopped at once.
 func (w *Worker) hold(id uuid.UUID, stop context.CancelCauseFunc) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.running[id] = stop
+	if w.leaving {
+		stop(errStopping)
+	}
 	w.metrics.running.Set(float64(len(w.running)))
+}
+
+func (w *Worker) isLeaving() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.leaving
 }
 
 func (w *Worker) release(id uuid.UUID) {
