@@ -1,0 +1,119 @@
+package rpc
+
+import (
+	"context"
+	"net"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+
+	"github.com/rollcallhq/rollcall/pkg/fleet"
+)
+
+// renewEvery is how long a call that waits or streams goes on for a token that was good when it began: logging out,
+// revoking a token and taking a role away end it soon.
+const renewEvery = 5 * time.Second
+
+// A caller is who a call is made for, and on what proof. It belongs to the one goroutine of its call.
+type caller struct {
+	actor   fleet.Actor
+	bearer  string
+	checked time.Time
+}
+
+type callerKey struct{}
+
+// callerOf returns who makes the call; nobody for a public method.
+func callerOf(ctx context.Context) *caller {
+	if c, ok := ctx.Value(callerKey{}).(*caller); ok {
+		return c
+	}
+	return &caller{}
+}
+
+// admit returns a context with the caller, or why there is none.
+func (s *server) admit(ctx context.Context, method string) (context.Context, error) {
+	if isPublic(method) {
+		return ctx, nil
+	}
+	address := addressOf(ctx)
+	bearer, err := bearerOf(ctx)
+	if err != nil {
+		return ctx, s.refuse(ctx, address, err)
+	}
+	c := &caller{bearer: bearer}
+	if err := s.authenticate(ctx, c, address); err != nil {
+		return ctx, s.refuse(ctx, address, err)
+	}
+	if s.Limit != nil {
+		if err := s.Limit(ctx, c.actor); err != nil {
+			return ctx, err
+		}
+	}
+	return context.WithValue(ctx, callerKey{}, c), nil
+}
+
+func (s *server) authenticate(ctx context.Context, c *caller, address string) error {
+	actor, err := s.Accounts.Authenticate(ctx, c.bearer)
+	if err != nil {
+		return err
+	}
+	if err := actor.Require(fleet.Viewer); err != nil {
+		return err
+	}
+	actor.Address = address
+	c.actor, c.checked = actor, time.Now()
+	return nil
+}
+
+// refuse counts the attempt of a stranger. It returns err, or that there were too many.
+func (s *server) refuse(ctx context.Context, address string, err error) error {
+	if s.Limit == nil || fleet.KindOf(err) != fleet.Unauthenticated {
+		return err
+	}
+	if limited := s.Limit(ctx, fleet.Actor{Address: address}); limited != nil {
+		return limited
+	}
+	return err
+}
+
+// renewed returns the actor of a call that takes a while, authenticated again if that was long ago.
+func (s *server) renewed(ctx context.Context) (fleet.Actor, error) {
+	c := callerOf(ctx)
+	if time.Since(c.checked) < renewEvery {
+		return c.actor, nil
+	}
+	if err := s.authenticate(ctx, c, c.actor.Address); err != nil {
+		return fleet.Actor{}, err
+	}
+	return c.actor, nil
+}
+
+// bearerOf returns the token that the caller shows.
+func bearerOf(ctx context.Context) (string, error) {
+	values := metadata.ValueFromIncomingContext(ctx, "authorization")
+	if len(values) == 0 {
+		return "", fleet.Errorf(fleet.Unauthenticated, "this call needs the metadata authorization: Bearer TOKEN")
+	}
+	scheme, bearer, _ := strings.Cut(values[0], " ")
+	bearer = strings.TrimSpace(bearer)
+	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || bearer == "" {
+		return "", fleet.Errorf(fleet.Unauthenticated, "the metadata authorization must be one Bearer TOKEN")
+	}
+	return bearer, nil
+}
+
+// addressOf returns the address that the call came from, without its port; empty if it came from nowhere.
+func addressOf(ctx context.Context) string {
+	p, ok := peer.FromContext(ctx)
+	if !ok || p.Addr == nil {
+		return ""
+	}
+	host, _, err := net.SplitHostPort(p.Addr.String())
+	if err != nil {
+		return ""
+	}
+	return host
+}
