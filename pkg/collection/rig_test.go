@@ -185,7 +185,7 @@ func (r *rig) simulated(o simulate.Options) (*simulate.Fleet, []fleet.Host) {
 }
 
 // worker starts a worker whose heartbeat stops with the returned function or the test, whichever comes first; the
-// function waits until it has left.
+// function waits until it has left. The changes are called twice: before the worker is made, and with it.
 func (r *rig) worker(changes ...func(*collection.WorkerConfig, *collection.Worker)) (*collection.Worker, func()) {
 	r.t.Helper()
 	c := collection.WorkerConfig{
@@ -309,6 +309,9 @@ func (r *rig) ended(task fleet.Task, state fleet.TaskState, code fleet.Code) {
 type tap struct {
 	*store.Store
 	shut atomic.Bool
+
+	mu    sync.Mutex
+	conns []net.Conn
 }
 
 type tapped struct {
@@ -331,13 +334,26 @@ func (r *rig) tap() *tap {
 	dial := config.ConnConfig.DialFunc
 	config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
-		return tapped{conn, p}, err
+		if err != nil {
+			return nil, err
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.conns = append(p.conns, conn)
+		return tapped{conn, p}, nil
 	}
 	pool, err := pgxpool.NewWithConfig(r.t.Context(), config)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(pool.Close)
+	r.t.Cleanup(func() { // or the pool would wait for answers on those that were shut
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, conn := range p.conns {
+			_ = conn.Close()
+		}
+	})
 	p.Store = store.New(pool)
 	return p
 }
