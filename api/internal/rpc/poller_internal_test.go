@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
 
 func TestPollerAsksOnceForEverybody(t *testing.T) {
@@ -97,4 +99,23 @@ func TestPollerForgets(t *testing.T) {
 			t.Errorf("%d answers are kept, want 1", len(p.answers))
 		}
 	})
+}
+
+func TestScopesThatSeeDifferentThingsShareNothing(t *testing.T) {
+	t.Parallel()
+	scopes := []fleet.Scope{{}, fleet.Everything()}
+	for _, text := range []string{"env=prod", "env=test", "*"} {
+		selector, err := fleet.ParseSelector(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scopes = append(scopes, fleet.Actor{Kind: fleet.ActorUser, Role: fleet.Viewer, Selector: &selector}.Scope())
+	}
+	seen := map[scopeKey]int{}
+	for i, scope := range scopes {
+		if before, taken := seen[keyOf(scope)]; taken {
+			t.Errorf("scopes %d and %d have the key %q", before, i, keyOf(scope))
+		}
+		seen[keyOf(scope)] = i
+	}
 }

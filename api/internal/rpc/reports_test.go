@@ -165,9 +165,6 @@ func TestWatchCollection(t *testing.T) {
 	}
 
 	hidden := b.trigger(t, []string{"os"}, foreign)
-	_, err = receive(b.WatchCollection(as(t, "scoped"), &rollcallv1.WatchCollectionRequest{CollectionId: hidden.ID.String()}))
-	wantError(t, err, codes.NotFound, "not_found")
-
 	watched, err := b.WatchCollection(as(t, "viewer"), &rollcallv1.WatchCollectionRequest{CollectionId: hidden.ID.String()})
 	if err != nil {
 		t.Fatal(err)
@@ -175,6 +172,9 @@ func TestWatchCollection(t *testing.T) {
 	if _, err := watched.Recv(); err != nil {
 		t.Fatal(err)
 	}
+	// What is shared among those who watch is not shared with those who may not see it.
+	_, err = receive(b.WatchCollection(as(t, "scoped"), &rollcallv1.WatchCollectionRequest{CollectionId: hidden.ID.String()}))
+	wantError(t, err, codes.NotFound, "not_found")
 	close(b.stop)
 	_, err = receive(watched, nil)
 	wantError(t, err, codes.Unavailable, "stopping")
