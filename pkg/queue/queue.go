@@ -24,10 +24,10 @@ import (
 const typeCollect = "collect"
 
 const (
-	retention   = 10 * time.Minute // how long an answered message stays visible in Asynqmon
-	maxDelivery = 50               // deliveries that may fail before a claim
-	atOnce      = 32               // messages on their way to Redis at once
-	patience    = 2 * time.Second  // for one exchange with Redis
+	retention   = 10 * time.Minute        // how long an answered message stays visible in Asynqmon
+	maxDelivery = 50                      // deliveries that may fail before a claim
+	atOnce      = 32                      // messages on their way to Redis at once
+	patience    = 1500 * time.Millisecond // for one exchange with Redis
 )
 
 // A Queue puts messages on the queues and looks after them. It is safe for concurrent use.
