@@ -20,9 +20,9 @@ type Host struct {
 	Port         int               `json:"port"`
 	Site         string            `json:"site"`
 	Labels       map[string]string `json:"labels"`
-	CredentialID *uuid.UUID        `json:"credential_id" format:"uuid"`
+	CredentialID *uuid.UUID        `json:"credential_id" nullable:"true" format:"uuid"`
 	Connection   string            `json:"connection" enum:"ssh,local"`
-	JumpHostID   *uuid.UUID        `json:"jump_host_id" format:"uuid"`
+	JumpHostID   *uuid.UUID        `json:"jump_host_id" nullable:"true" format:"uuid"`
 	SSH          SSH               `json:"ssh"`
 	Enabled      bool              `json:"enabled"`
 	MachineID    *string           `json:"machine_id" doc:"which machine the host stands for; null until it is known"`
@@ -35,7 +35,7 @@ type Host struct {
 // SSH are the particulars of a host's SSH connection.
 type SSH struct {
 	Become             string     `json:"become" enum:"none,sudo,doas"`
-	BecomeCredentialID *uuid.UUID `json:"become_credential_id" format:"uuid"`
+	BecomeCredentialID *uuid.UUID `json:"become_credential_id" nullable:"true" format:"uuid"`
 	HostKeyPolicy      string     `json:"host_key_policy" enum:"tofu,strict,ca"`
 	Algorithms         string     `json:"algorithms"`
 	KeepaliveSeconds   int        `json:"keepalive_seconds"`

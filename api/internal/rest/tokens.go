@@ -1,0 +1,55 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/rollcallhq/rollcall/api/internal/session"
+	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/store"
+	"github.com/rollcallhq/rollcall/pkg/wire"
+)
+
+const tokensPath = "/tokens"
+
+func (s *server) registerTokens() {
+	register(s, operation{
+		id: "listTokens", method: http.MethodGet, path: tokensPath, tag: "tokens", summary: "List one's API tokens", role: fleet.Viewer,
+	}, s.listTokens)
+	register(s, operation{
+		id: "createToken", method: http.MethodPost, path: tokensPath, tag: "tokens", summary: "Make an API token", role: fleet.Viewer,
+		status:      http.StatusCreated,
+		description: "The token speaks for its user, with the user's role as it is at each use. It is shown this once.",
+	}, s.createToken)
+	register(s, operation{
+		id: "revokeToken", method: http.MethodDelete, path: tokensPath + "/{id}", tag: "tokens", summary: "Revoke an API token", role: fleet.Viewer,
+	}, s.revokeToken)
+}
+
+func (s *server) listTokens(ctx context.Context, _ *struct{}) (*body[wire.List[wire.APIToken]], error) {
+	tokens, err := s.Accounts.Tokens(ctx, session.Actor(ctx)) // at most store.MaxAPITokens
+	if err != nil {
+		return nil, err
+	}
+	return answer(wire.ListOf(tokens, "", tokenView)), nil
+}
+
+func tokenView(t store.APIToken) wire.APIToken {
+	return wire.APIToken{ID: t.ID, Name: t.Name, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, LastUsedAt: t.LastUsedAt}
+}
+
+type createTokenInput struct{ Body wire.TokenInput }
+
+func (s *server) createToken(ctx context.Context, in *createTokenInput) (*made[wire.NewAPIToken], error) {
+	t, plain, err := s.Accounts.CreateToken(ctx, session.Actor(ctx), in.Body.Name, in.Body.ExpiresAt)
+	if err != nil {
+		return nil, err
+	}
+	return &made[wire.NewAPIToken]{
+		Location: prefix + tokensPath + "/" + t.ID.String(), Body: wire.NewAPIToken{APIToken: tokenView(t), Token: plain},
+	}, nil
+}
+
+func (s *server) revokeToken(ctx context.Context, in *ByID) (*none, error) {
+	return &none{}, s.Accounts.RevokeToken(ctx, session.Actor(ctx), in.ID)
+}

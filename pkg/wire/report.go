@@ -1,0 +1,55 @@
+package wire
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/rollcallhq/rollcall/pkg/fleet"
+)
+
+// A Report is what one collector learned from one host at one time.
+type Report struct {
+	ID            uuid.UUID         `json:"id" format:"uuid"`
+	HostID        uuid.UUID         `json:"host_id" format:"uuid"`
+	Host          string            `json:"host"`
+	Type          string            `json:"type" example:"os"`
+	Status        string            `json:"status" enum:"ok,partial"`
+	CreatedAt     time.Time         `json:"created_at"`
+	ConfirmedAt   *time.Time        `json:"confirmed_at" doc:"when these facts were last seen to hold; null once others have taken their place"`
+	SchemaVersion int               `json:"schema_version"`
+	Facts         json.RawMessage   `json:"facts" doc:"what changes seldom; an object by the schema of the type"`
+	Metrics       json.RawMessage   `json:"metrics" doc:"what always changes; an object, or null when its retention is over"`
+	Unavailable   map[string]string `json:"unavailable" doc:"why a path of the facts is missing"`
+	ContentHash   string            `json:"content_hash" doc:"of the facts, in hexadecimal: equal facts have equal hashes"`
+	CollectionID  *uuid.UUID        `json:"collection_id" nullable:"true" format:"uuid"`
+	TaskID        *uuid.UUID        `json:"task_id" nullable:"true" format:"uuid"`
+}
+
+// A Collector is a kind of report and what makes it.
+type Collector struct {
+	Name          string `json:"name" example:"os"`
+	Version       int    `json:"version"`
+	ReportType    string `json:"report_type"`
+	SchemaVersion int    `json:"schema_version" doc:"raised whenever the meaning or shape of the facts changes"`
+	BuiltIn       bool   `json:"built_in"`
+}
+
+// ReportView returns r as the API shows it.
+func ReportView(r fleet.Report) Report {
+	return Report{
+		ID: r.ID, HostID: r.HostID, Host: r.Host, Type: r.Type, Status: string(r.Status), CreatedAt: r.CreatedAt, ConfirmedAt: r.ConfirmedAt,
+		SchemaVersion: r.SchemaVersion, Facts: rawObject(r.Facts), Metrics: rawObject(r.Metrics), Unavailable: orEmpty(r.Unavailable),
+		ContentHash: hex.EncodeToString(r.ContentHash), CollectionID: r.CollectionID, TaskID: r.TaskID,
+	}
+}
+
+// rawObject returns stored JSON as it is, and null for none.
+func rawObject(stored []byte) json.RawMessage {
+	if len(stored) == 0 {
+		return json.RawMessage("null")
+	}
+	return stored
+}
