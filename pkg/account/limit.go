@@ -37,8 +37,18 @@ func (s *Service) limitLogin(ctx context.Context, name string, from Client) erro
 	if err := s.count(ctx, "login_address:"+address, s.options.PerAddress); err != nil {
 		return err
 	}
-	return s.count(ctx, "login_account:"+address+":"+name, s.options.PerAccount)
+	return s.count(ctx, accountKey(name, address), s.options.PerAccount)
 }
+
+// forgiveLogin forgets the guesses at an account from an address once the right password has come from there, so that
+// scripts that sign in often are not taken for guessers. The address as a whole stays counted.
+func (s *Service) forgiveLogin(ctx context.Context, name string, from Client) {
+	if err := s.sessions.Forgive(ctx, accountKey(name, limitAddress(from.Address))); err != nil {
+		s.log.WarnContext(ctx, "a sign-in stays counted", "error", err)
+	}
+}
+
+func accountKey(name, address string) string { return "login_account:" + address + ":" + name }
 
 func (s *Service) count(ctx context.Context, key string, limit ephemeral.Limit) error {
 	allowance, err := s.sessions.Allow(ctx, key, limit)

@@ -81,6 +81,7 @@ func (s *Service) verify(ctx context.Context, username, password string, from Cl
 		return fleet.User{}, err
 	}
 	if reason == "" {
+		s.forgiveLogin(ctx, name, from)
 		return user, nil
 	}
 	actor := fleet.Actor{Kind: fleet.ActorUser, Name: cleanName(username), Address: cleanAddress(from.Address)}

@@ -46,13 +46,9 @@ func (s *Store) Allow(ctx context.Context, key string, limit Limit) (Allowance, 
 	if !limit.valid() {
 		return Allowance{}, fleet.Errorf(fleet.Invalid, "a rate limit of %d events per %s cannot be kept", limit.Events, limit.Period)
 	}
-	if len(key) > maxLimitKeyBytes { // it may hold what a stranger typed
-		sum := sha256.Sum256([]byte(key))
-		key = hex.EncodeToString(sum[:])
-	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	res, err := s.limiter.Allow(ctx, keyPrefix+key, redis_rate.Limit{
+	res, err := s.limiter.Allow(ctx, limitKey(key), redis_rate.Limit{
 		Rate: limit.Events, Burst: limit.Events, Period: limit.Period,
 	})
 	if err != nil {
@@ -62,4 +58,23 @@ func (s *Store) Allow(ctx context.Context, key string, limit Limit) (Allowance, 
 		Allowed: res.Allowed > 0, Limit: limit.Events, Remaining: res.Remaining,
 		RetryAfter: max(0, res.RetryAfter), ResetAfter: max(0, res.ResetAfter),
 	}, nil
+}
+
+// Forgive forgets the events of the key, as if none had happened.
+func (s *Store) Forgive(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := s.limiter.Reset(ctx, limitKey(key)); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// limitKey bounds a key, which may hold what a stranger typed.
+func limitKey(key string) string {
+	if len(key) > maxLimitKeyBytes {
+		sum := sha256.Sum256([]byte(key))
+		key = hex.EncodeToString(sum[:])
+	}
+	return keyPrefix + key
 }

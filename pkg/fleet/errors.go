@@ -3,6 +3,7 @@ package fleet
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -82,10 +83,16 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.cause }
 
-// WithCode returns a copy of e that carries code.
+// WithCode returns a copy of e that carries code, and so do those of its fields that had none of their own.
 func (e *Error) WithCode(code string) *Error {
 	c := *e
 	c.Code = code
+	c.Fields = slices.Clone(e.Fields)
+	for i := range c.Fields {
+		if c.Fields[i].Code == "" || c.Fields[i].Code == Invalid.DefaultCode() {
+			c.Fields[i].Code = code
+		}
+	}
 	return &c
 }
 

@@ -32,7 +32,6 @@ type Config struct {
 
 // Read reads the configuration of every process. The caller reads its own beside it and asks r for the problems.
 func Read(r *settings.Reader) Config {
-	Others(r)
 	c := Config{
 		DatabaseURL: r.PostgresURL("DATABASE_URL", true, "PostgreSQL: the database that everything is kept in"),
 		OwnerURL:    r.PostgresURL("DATABASE_OWNER_URL", false, "PostgreSQL as the role that owns the tables and migrates; without it the role of DATABASE_URL does both"),
@@ -62,7 +61,8 @@ func ReadLog(r *settings.Reader) telemetry.Options {
 	}
 }
 
-// Others names the variables that some process of Rollcall reads, so that one environment may serve all of them.
+// Others names the variables that some process of Rollcall reads, so that one environment may serve all of them. It is
+// called after this process has read its own.
 func Others(r *settings.Reader) {
 	r.Known("ROLLCALL_HTTP_ADDR", "ROLLCALL_GRPC_ADDR", "ROLLCALL_OPS_ADDR", "ROLLCALL_SIGNING_KEY", "ROLLCALL_SIGNING_KEY_OLD",
 		"ROLLCALL_SEAL_KEYS", "ROLLCALL_OPEN_KEYS", "ROLLCALL_DOORS", "ROLLCALL_ADMIN_PASSWORD", "ROLLCALL_SITES",

@@ -88,7 +88,7 @@ func (b *Backends) Close() {
 // which it makes itself unless ROLLCALL_MIGRATE says to wait for another process. It tries again and again while the
 // database does not answer, and says so.
 func (b *Backends) PrepareDatabase(ctx context.Context) error {
-	return b.insist(ctx, "PostgreSQL", func() error {
+	return b.Insist(ctx, "PostgreSQL", func() error {
 		if b.config.Migrate == MigrateWait {
 			return b.Store.CheckServing(ctx)
 		}
@@ -116,11 +116,11 @@ func (b *Backends) migrate(ctx context.Context) error {
 
 // WaitForRedis returns when Redis answers.
 func (b *Backends) WaitForRedis(ctx context.Context) error {
-	return b.insist(ctx, "Redis", func() error { return b.Queue.Ping(ctx) })
+	return b.Insist(ctx, "Redis", func() error { return b.Queue.Ping(ctx) })
 }
 
-// insist calls f until it succeeds or ctx ends, saying who is not there. What cannot get better by waiting ends it.
-func (b *Backends) insist(ctx context.Context, who string, f func() error) error {
+// Insist calls f until it succeeds or ctx ends, saying who is not there. What cannot get better by waiting ends it.
+func (b *Backends) Insist(ctx context.Context, who string, f func() error) error {
 	waited := false
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := f()

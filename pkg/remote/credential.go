@@ -17,6 +17,7 @@ import (
 
 // The kinds of credentials.
 const (
+	KindNone       = "none" // nothing is offered: only the way to the login is tried
 	KindPrivateKey = "private_key"
 	KindPassword   = "password"
 )
@@ -31,7 +32,7 @@ const (
 // A Credential is what opens one host for one user. It prints, logs and marshals as its kind and user name only.
 // Exactly one thing is ever offered: the key, or the password.
 type Credential struct {
-	Kind       string // KindPrivateKey or KindPassword
+	Kind       string // KindPrivateKey, KindPassword or KindNone
 	Username   string
 	PrivateKey []byte // PEM, for KindPrivateKey
 	Passphrase []byte // of the private key; empty if it is not encrypted

@@ -47,6 +47,7 @@ func newLogin(credential Credential) (*login, error) {
 		l.password = string(credential.Password)
 		l.methods[methodPassword] = ssh.Password(l.password)
 		l.methods[methodInteractive] = ssh.KeyboardInteractive(l.answer)
+	case KindNone:
 	default:
 		return nil, fleet.Fail(fleet.CodeInternal, errors.New("unknown kind of credential"), "phase", phaseLogin)
 	}

@@ -12,12 +12,25 @@ type Config struct {
 	OpsAddr string // where /healthz, /readyz and /metrics answer; empty: nowhere
 }
 
-// Read reads the scheduler's configuration from an environment in the form of os.Environ.
+// Read reads the scheduler's configuration from an environment in the form of os.Environ. Every bad value is in the error.
 func Read(environ []string) (Config, error) {
 	r := settings.NewReader(settings.Environ(environ))
+	c := read(r)
+	process.Others(r)
+	return c, r.Err()
+}
+
+// Variables returns what Read reads, for the documentation.
+func Variables() []settings.Variable {
+	r := settings.NewReader(nil)
+	read(r)
+	return r.Documented()
+}
+
+func read(r *settings.Reader) Config {
 	c := Config{
 		Process: process.Read(r),
 		OpsAddr: r.ListenAddr("ROLLCALL_OPS_ADDR", ":9181", "where /healthz, /readyz, /health and /metrics answer"),
 	}
-	return c, r.Err()
+	return c
 }

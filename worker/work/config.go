@@ -44,9 +44,22 @@ func checkDescriptors(concurrency int) error {
 	return nil
 }
 
-// Read reads the worker's configuration from an environment in the form of os.Environ.
+// Read reads the worker's configuration from an environment in the form of os.Environ. Every bad value is in the error.
 func Read(environ []string) (Config, error) {
 	r := settings.NewReader(settings.Environ(environ))
+	c := read(r)
+	process.Others(r)
+	return c, r.Err()
+}
+
+// Variables returns what Read reads, for the documentation.
+func Variables() []settings.Variable {
+	r := settings.NewReader(nil)
+	read(r)
+	return r.Documented()
+}
+
+func read(r *settings.Reader) Config {
 	c := Config{
 		Process:     process.Read(r),
 		OpenKeys:    r.KeyList("ROLLCALL_OPEN_KEYS", true, "private keys of this worker's sites, site/id:base64 each; all of them open"),
@@ -64,7 +77,7 @@ func Read(environ []string) (Config, error) {
 	if err := checkDescriptors(c.Concurrency); err != nil {
 		r.Refuse("ROLLCALL_WORKER_CONCURRENCY", err)
 	}
-	return c, r.Err()
+	return c
 }
 
 // checkKeys refuses a site whose credentials this worker could not open.

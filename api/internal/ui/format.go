@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -54,7 +56,7 @@ const (
 	maxDepth = 32
 )
 
-// tree reads a JSON object, keeping the order of its fields.
+// tree reads a JSON object, with the fields of each object sorted by name.
 func tree(data []byte) ([]node, error) {
 	if len(data) == 0 {
 		return nil, nil
@@ -105,6 +107,9 @@ func (n node) fill(d *json.Decoder, open json.Delim, depth int, left *int) (node
 			return n, err
 		}
 		n.Fields = append(n.Fields, child)
+	}
+	if open == '{' { // the database keeps the fields of an object in an order of its own
+		slices.SortFunc(n.Fields, func(a, b node) int { return strings.Compare(a.Name, b.Name) })
 	}
 	_, err := d.Token()
 	if len(n.Fields) == 0 {

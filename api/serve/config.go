@@ -1,0 +1,90 @@
+// Package serve is the front door: REST, gRPC, the pages for people, and Asynqmon.
+package serve
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/rollcallhq/rollcall/pkg/process"
+	"github.com/rollcallhq/rollcall/pkg/secret"
+	"github.com/rollcallhq/rollcall/pkg/settings"
+)
+
+// The doors that an api can serve, so that they can run as services of their own.
+const (
+	DoorAuth   = "auth"
+	DoorREST   = "rest"
+	DoorGRPC   = "grpc"
+	DoorUI     = "ui"
+	DoorQueues = "queues"
+)
+
+// AllDoors returns all doors.
+func AllDoors() []string { return []string{DoorAuth, DoorREST, DoorGRPC, DoorUI, DoorQueues} }
+
+// Config is the api's whole configuration.
+type Config struct {
+	Process        process.Config
+	Version        string
+	HTTPAddr       string
+	GRPCAddr       string
+	SigningKey     []byte
+	OldSigningKeys [][]byte // accepted while rotating
+	SealKeys       string   // public keys of the sites, site/id:base64 each
+	Doors          []string
+	AdminPassword  string         // of the first admin; empty: generated
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
+	RateLimit      int            // requests a second and actor; 0: any number
+
+	// FirstAdmin is told the generated password of the first admin, once; nil: it is printed to the log's writer by
+	// the caller of Run, who must then give one.
+	FirstAdmin func(password string)
+	// Listening, if not nil, is told the addresses once the doors are open.
+	Listening func(http, grpc string)
+}
+
+// Read reads the api's configuration from an environment in the form of os.Environ. Every bad value is in the error.
+func Read(environ []string) (Config, error) {
+	r := settings.NewReader(settings.Environ(environ))
+	c := read(r)
+	process.Others(r)
+	return c, r.Err()
+}
+
+// Variables returns what Read reads, for the documentation.
+func Variables() []settings.Variable {
+	r := settings.NewReader(nil)
+	read(r)
+	return r.Documented()
+}
+
+func read(r *settings.Reader) Config {
+	c := Config{
+		Process:        process.Read(r),
+		HTTPAddr:       r.ListenAddr("ROLLCALL_HTTP_ADDR", ":8080", "where REST, the pages and /metrics answer"),
+		GRPCAddr:       r.ListenAddr("ROLLCALL_GRPC_ADDR", ":50051", "where gRPC answers"),
+		SigningKey:     r.SigningKey("ROLLCALL_SIGNING_KEY", true, "signs access tokens; at least 32 bytes"),
+		OldSigningKeys: r.SigningKeys("ROLLCALL_SIGNING_KEY_OLD", "former signing keys, still accepted while rotating"),
+		SealKeys:       r.KeyList("ROLLCALL_SEAL_KEYS", true, "public keys site/id:base64; the first of a site seals its credentials"),
+		Doors:          r.Subset("ROLLCALL_DOORS", AllDoors(), "which doors this api serves", AllDoors()...),
+		AdminPassword:  r.Secret("ROLLCALL_ADMIN_PASSWORD", false, "", "password of the first admin, user admin; without it one is generated and printed once"),
+	}
+	c.RateLimit = r.IntOrOff("ROLLCALL_RATE_LIMIT", 1, 1_000_000, "requests a second and actor; signing in and unauthenticated calls are limited always")
+	if _, err := secret.ParseSealKeys(c.SealKeys); c.SealKeys != "" && err != nil {
+		r.Refuse("ROLLCALL_SEAL_KEYS", err)
+	}
+	if n := len([]rune(c.AdminPassword)); n > 0 && n < 12 {
+		r.Refuse("ROLLCALL_ADMIN_PASSWORD", fmt.Errorf("is shorter than 12 characters"))
+	}
+	for _, text := range r.List("ROLLCALL_TRUSTED_PROXIES", nil, "10.0.0.0/8,127.0.0.1/32", "networks of the proxies whose X-Forwarded-For is believed") {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			r.Refuse("ROLLCALL_TRUSTED_PROXIES", fmt.Errorf("%q is not a network; for example ROLLCALL_TRUSTED_PROXIES=10.0.0.0/8", text))
+		}
+		c.TrustedProxies = append(c.TrustedProxies, prefix)
+	}
+	return c
+}
+
+func (c Config) serves(door string) bool { return slices.Contains(c.Doors, door) }

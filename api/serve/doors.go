@@ -1,0 +1,104 @@
+package serve
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/rollcallhq/rollcall/api/internal/queues"
+	"github.com/rollcallhq/rollcall/api/internal/rest"
+	"github.com/rollcallhq/rollcall/api/internal/session"
+	"github.com/rollcallhq/rollcall/api/internal/ui"
+	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/telemetry"
+)
+
+// Where the doors are.
+const (
+	underREST = "/api/v1/"
+	underAuth = "/api/v1/auth/"
+)
+
+// errStarting answers what needs the database before it is prepared.
+var errStarting = fleet.Errorf(fleet.Unavailable, "The process is starting and waits for PostgreSQL; /readyz says when it is ready."). //nolint:gochecknoglobals // an error value
+																	WithCode("starting").WithRetryAfter(time.Second)
+
+// doors returns the handler of everything that this api serves over HTTP.
+func (s *services) doors(c Config, open *atomic.Bool, stopping <-chan struct{}) (http.Handler, error) {
+	guard, err := session.New(session.Config{
+		Accounts: s.accounts, Fail: rest.Fail, TrustedProxies: c.TrustedProxies,
+		Limiter: session.NewLimiter(s.Ephemeral, c.RateLimit, nil),
+	})
+	if err != nil {
+		return nil, err
+	}
+	json, err := rest.New(rest.Config{
+		Store: s.Store, Guard: guard, Accounts: s.accounts, Inventory: s.inventory, Collections: s.collections, Schedules: s.schedules,
+		Health: s.health, Metrics: telemetry.NewHTTPMetrics(s.registry), Log: s.log, Gatherer: telemetry.MetricsHandler(s.registry),
+		Stopping: stopping, Version: c.Version,
+	})
+	if err != nil {
+		return nil, err
+	}
+	pages, err := s.pages(c, guard)
+	if err != nil {
+		return nil, err
+	}
+	gate := starting(open, rest.Fail)
+	pages, guarded := gate(pages), gate(json)
+	return rest.Frame(s.log)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch path := r.URL.Path; {
+		case strings.HasPrefix(path, underAuth) && c.serves(DoorAuth), strings.HasPrefix(path, underREST) && !strings.HasPrefix(path, underAuth) && c.serves(DoorREST):
+			guarded.ServeHTTP(w, r)
+		case strings.HasPrefix(path, underREST):
+			rest.Fail(w, r, fleet.Errorf(fleet.NotFound, "this api does not serve that door").WithCode("no_such_route"))
+		case isOurs(path):
+			json.ServeHTTP(w, r)
+		default:
+			pages.ServeHTTP(w, r)
+		}
+	})), nil
+}
+
+// isOurs reports whether the path is one of those beside the API that every api serves, whatever its doors.
+func isOurs(path string) bool {
+	switch path {
+	case "/healthz", "/readyz", "/health", "/metrics", "/openapi.json":
+		return true
+	}
+	return path == "/docs" || strings.HasPrefix(path, "/docs/")
+}
+
+// pages returns the handler of what people look at: our own pages and Asynqmon.
+func (s *services) pages(c Config, guard *session.Guard) (http.Handler, error) {
+	r := chi.NewRouter()
+	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		rest.Fail(w, r, fleet.Errorf(fleet.NotFound, "there is nothing at this address").WithCode("no_such_route"))
+	})
+	r.Use(guard.Middleware)
+	if c.serves(DoorUI) {
+		own, err := ui.New(ui.Config{
+			Store: s.Store, Collections: s.collections, Accounts: s.accounts, Log: s.log,
+			Actor: session.Actor, Client: guard.Client, SetCookie: guard.SetCookie, ClearCookie: guard.ClearCookie,
+		})
+		if err != nil {
+			return nil, err
+		}
+		r.Group(func(r chi.Router) {
+			r.Use(session.Headers(session.PagePolicy))
+			own.Routes(r)
+		})
+	}
+	if c.serves(DoorQueues) {
+		r.Group(func(r chi.Router) {
+			r.Use(session.Headers(session.InlinePolicy), guard.RequireRole(fleet.Admin))
+			monitor := queues.Handler(s.Redis)
+			r.Handle(queues.Root, monitor)
+			r.Handle(queues.Root+"/*", monitor)
+		})
+	}
+	return r, nil
+}

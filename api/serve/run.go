@@ -1,0 +1,163 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"github.com/rollcallhq/rollcall/api/internal/rpc"
+	"github.com/rollcallhq/rollcall/pkg/account"
+	"github.com/rollcallhq/rollcall/pkg/collection"
+	"github.com/rollcallhq/rollcall/pkg/inventory"
+	"github.com/rollcallhq/rollcall/pkg/process"
+	"github.com/rollcallhq/rollcall/pkg/remote"
+	"github.com/rollcallhq/rollcall/pkg/schedule"
+	"github.com/rollcallhq/rollcall/pkg/secret"
+	"github.com/rollcallhq/rollcall/pkg/telemetry"
+	"github.com/rollcallhq/rollcall/pkg/token"
+	"github.com/rollcallhq/rollcall/scheduler/beat"
+)
+
+// passwordsAtOnce bounds how many passwords are verified at once: each takes 19 MiB and some 50 ms.
+const passwordsAtOnce = 4
+
+// services are the rules behind the doors.
+type services struct {
+	*process.Backends
+	accounts    *account.Service
+	inventory   *inventory.Service
+	collections *collection.Service
+	schedules   *schedule.Service
+	health      *telemetry.Health
+	registry    *prometheus.Registry
+	log         *slog.Logger
+}
+
+// Run is an api until ctx ends. It listens at once and answers 503 until PostgreSQL is ready.
+func Run(ctx context.Context, c Config, log *slog.Logger) error {
+	b, err := process.Open(ctx, c.Process, "api", log)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	s, err := newServices(c, b, log)
+	if err != nil {
+		return err
+	}
+	var open atomic.Bool // set when the database is prepared
+	doors, err := s.doors(c, &open, ctx.Done())
+	if err != nil {
+		return err
+	}
+	web, err := process.Listen(ctx, "ROLLCALL_HTTP_ADDR", c.HTTPAddr)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	grpcAddr := ""
+	if c.serves(DoorGRPC) {
+		listener, err := process.Listen(ctx, "ROLLCALL_GRPC_ADDR", c.GRPCAddr)
+		if err != nil {
+			_ = web.Close()
+			return err
+		}
+		server, err := s.rpc(ctx)
+		if err != nil {
+			return err
+		}
+		grpcAddr = listener.Addr().String()
+		g.Go(func() error { return serveGRPC(ctx, server, listener) })
+	}
+	g.Go(func() error { return process.ServeHTTP(ctx, web, doors, log) })
+	g.Go(func() error { return s.prepare(ctx, c, &open) })
+	log.InfoContext(ctx, "listening", "http", web.Addr().String(), "grpc", grpcAddr, "doors", c.Doors)
+	if c.Listening != nil {
+		c.Listening(web.Addr().String(), grpcAddr)
+	}
+	return g.Wait()
+}
+
+func newServices(c Config, b *process.Backends, log *slog.Logger) (*services, error) {
+	seals, err := secret.ParseSealKeys(c.SealKeys)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := token.NewSigner(c.SigningKey, c.OldSigningKeys...)
+	if err != nil {
+		return nil, err
+	}
+	s := &services{Backends: b, log: log, registry: telemetry.NewRegistry("api", c.Version), health: telemetry.NewHealth(log, b.Checks(true)...)}
+	s.accounts, err = account.New(account.Config{
+		Store: b.Store, Sessions: b.Ephemeral, Signer: signer, Passwords: token.NewPasswords(passwordsAtOnce), Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.inventory, err = inventory.New(inventory.Config{
+		Store: b.Store, Seals: seals, ValidateKey: remote.ValidatePrivateKey, DigestKey: c.SigningKey, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.collections = collection.New(collection.Config{Store: b.Store, Queue: b.Queue, Log: log})
+	s.schedules = schedule.New(beat.Schedules(b.Store, s.collections, log))
+	return s, nil
+}
+
+// prepare opens the doors when the database is ready and there is an admin.
+func (s *services) prepare(ctx context.Context, c Config, open *atomic.Bool) error {
+	if err := s.PrepareDatabase(ctx); err != nil {
+		return err
+	}
+	err := s.Insist(ctx, "PostgreSQL", func() error {
+		password, created, err := s.accounts.EnsureFirstAdmin(ctx, c.AdminPassword)
+		if created && password != "" && c.FirstAdmin != nil {
+			c.FirstAdmin(password)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("making the first admin: %w", err)
+	}
+	open.Store(true)
+	s.log.InfoContext(ctx, "serving")
+	return nil
+}
+
+func (s *services) rpc(ctx context.Context) (*grpc.Server, error) {
+	return rpc.New(rpc.Config{
+		Store: s.Store, Collections: s.collections, Accounts: s.accounts, Health: s.health, Log: s.log,
+		Metrics: s.registry, Stopping: ctx.Done(),
+	})
+}
+
+// serveGRPC serves until ctx ends and then waits for the calls under way.
+func serveGRPC(ctx context.Context, server *grpc.Server, l net.Listener) error {
+	stop := context.AfterFunc(ctx, server.GracefulStop)
+	defer stop()
+	if err := server.Serve(l); err != nil {
+		return fmt.Errorf("serving gRPC: %w", err)
+	}
+	server.GracefulStop() // waits until the one above has finished
+	return nil
+}
+
+// starting answers everything while the database is not prepared.
+func starting(open *atomic.Bool, fail func(http.ResponseWriter, *http.Request, error)) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !open.Load() {
+				fail(w, r, errStarting)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}

@@ -1,0 +1,182 @@
+// Package up runs everything in one process: private PostgreSQL and Redis where none are given, then the very code of
+// the api, worker and scheduler binaries, then the first collection, of this machine.
+package up
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rollcallhq/rollcall/api/serve"
+	"github.com/rollcallhq/rollcall/pkg/embedded"
+	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/process"
+	"github.com/rollcallhq/rollcall/pkg/telemetry"
+	"github.com/rollcallhq/rollcall/scheduler/beat"
+	"github.com/rollcallhq/rollcall/worker/work"
+)
+
+// Options say what to run.
+type Options struct {
+	HTTP     string // where the api answers; empty: 127.0.0.1:8080, with Once any free port
+	GRPC     string // where gRPC answers; empty: 127.0.0.1:50051, with Once any free port
+	Data     string // the data directory; empty: the user's state directory
+	Simulate int    // how many simulated hosts to import and collect as well
+	Once     bool   // collect, print, end
+	JSON     bool   // print the reports as a JSON array instead of a summary
+
+	DatabaseURL   string // empty: a private server
+	RedisURL      string // empty: a private server
+	AdminPassword string // of the first admin; empty: generated
+	SigningKey    string // empty: kept in the data directory, as the sealing and opening keys are
+	SealKeys      string
+	OpenKeys      string
+
+	Log     telemetry.Options
+	Stdout  io.Writer
+	Stderr  io.Writer
+	Version string
+}
+
+// drain is how long running tasks may go on after Ctrl-C.
+const drain = 3 * time.Second
+
+// stopTimeout bounds the stopping of each private server.
+const stopTimeout = 30 * time.Second
+
+// Run runs everything until ctx ends, or with Once until the reports are stored and printed. Nothing that it started
+// is left running. A data directory that is in use is a Conflict that says by whom.
+func Run(ctx context.Context, o Options) (err error) {
+	if o.Data == "" {
+		if o.Data, err = embedded.DefaultDir(); err != nil {
+			return err
+		}
+	}
+	if o.Data, err = filepath.Abs(o.Data); err != nil {
+		return fmt.Errorf("finding the data directory: %w", err)
+	}
+	log := process.Logger(o.Stderr, "", o.Log)
+	lock, err := embedded.Lock(o.Data)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Release() }()
+	keys, err := loadKeys(o)
+	if err != nil {
+		return err
+	}
+	back, err := startBackends(ctx, o, log)
+	if err != nil {
+		return err
+	}
+	defer back.stop(context.WithoutCancel(ctx), log)
+	u := &run{Options: o, keys: keys, back: back, lock: lock, log: log, listening: make(chan struct{})}
+	return u.run(ctx)
+}
+
+// A run is one life of the process.
+type run struct {
+	Options
+	keys keys
+	back *backends
+	lock *embedded.DirLock
+	log  *slog.Logger
+
+	once      sync.Once
+	listening chan struct{} // closed when http and grpc are known
+	http      string
+	grpc      string
+	password  string // of the first admin, if it was made just now
+}
+
+func (u *run) config(service string) process.Config {
+	c := process.Config{
+		DatabaseURL: u.back.databaseURL, RedisURL: u.back.redisURL, Migrate: process.MigrateAuto, RedisPool: 50, Log: u.Log,
+	}
+	c.Database.Name = "rollcall-" + service
+	return c
+}
+
+// run starts the three parts and the main job in one group, in which the end of any ends all.
+func (u *run) run(ctx context.Context) error {
+	ctx, finish := context.WithCancelCause(ctx)
+	defer finish(nil)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return named("api", serve.Run(ctx, u.serve(), u.log.With("service", "api"))) })
+	g.Go(func() error { return named("worker", work.Run(ctx, u.work(), u.log.With("service", "worker"))) })
+	g.Go(func() error {
+		return named("scheduler", beat.Run(ctx, beat.Config{Process: u.config("scheduler"), Version: u.Version}, u.log.With("service", "scheduler")))
+	})
+	g.Go(func() error { return u.back.watch(ctx) })
+	g.Go(func() error {
+		err := u.main(ctx)
+		if err == nil && u.Once {
+			finish(errDone)
+		}
+		return err
+	})
+	err := g.Wait()
+	if context.Cause(ctx) == errDone { //nolint:errorlint // it is set as it is
+		return nil
+	}
+	return err
+}
+
+// errDone ends a run whose job is done.
+var errDone = fleet.Errorf(fleet.OK, "done") //nolint:gochecknoglobals // a sentinel, never written
+
+func named(part string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", part, err)
+	}
+	return nil
+}
+
+func (u *run) serve() serve.Config {
+	return serve.Config{
+		Process: u.config("api"), Version: u.Version, HTTPAddr: u.address(u.HTTP, "127.0.0.1:8080"), GRPCAddr: u.address(u.GRPC, "127.0.0.1:50051"),
+		SigningKey: []byte(u.keys.Signing), SealKeys: u.keys.Seal, Doors: serve.AllDoors(), AdminPassword: u.AdminPassword,
+		FirstAdmin: func(password string) { u.password = password },
+		Listening: func(http, grpc string) {
+			u.http, u.grpc = http, grpc
+			u.once.Do(func() { close(u.listening) })
+		},
+	}
+}
+
+// address returns where to listen: a run that ends at once takes any free port, so that it never meets another one.
+func (u *run) address(given, usual string) string {
+	switch {
+	case given != "":
+		return given
+	case u.Once:
+		return "127.0.0.1:0"
+	}
+	return usual
+}
+
+func (u *run) work() work.Config {
+	return work.Config{
+		Process: u.config("worker"), Version: u.Version, OpenKeys: u.keys.Open, Sites: []string{fleet.DefaultSite},
+		Concurrency: 200, Local: true, Drain: drain,
+	}
+}
+
+// url returns where a browser finds the pages.
+func (u *run) url() string {
+	host, port, err := net.SplitHostPort(u.http)
+	if err != nil {
+		return "http://" + u.http
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
