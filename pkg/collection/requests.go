@@ -50,7 +50,7 @@ func (s *Service) Preview(ctx context.Context, actor fleet.Actor, r Request) (Pr
 }
 
 // errPreviewed rolls back what a preview has tried.
-var errPreviewed = fleet.Errorf(fleet.Conflict, "previewed") //nolint:gochecknoglobals // a sentinel, never written
+var errPreviewed = fleet.Errorf(fleet.Conflict, "previewed")
 
 // Cancel ends a collection: its queued tasks at once, its running ones as soon as their workers hear of it, which is
 // within two seconds. It returns the collection. One that has ended is a Conflict.

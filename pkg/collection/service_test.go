@@ -81,20 +81,18 @@ func TestWhatIsNotTriggered(t *testing.T) {
 		{"the wait is too long", operator, collection.Request{Selector: "*", Expires: 32 * 24 * time.Hour}, fleet.Invalid, "invalid", "expires_seconds"},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) { //nolint:paralleltest // each looks at what the one before has left
-			for what, do := range map[string]func() error{
-				"Trigger": func() error { _, err := r.service.Trigger(t.Context(), tt.actor, tt.r); return err },
-				"Preview": func() error { _, err := r.service.Preview(t.Context(), tt.actor, tt.r); return err },
-			} {
-				err := do()
-				if fleet.KindOf(err) != tt.kind || tt.code != "" && fleet.CodeOf(err) != tt.code {
-					t.Errorf("%s = %v (%s), want %s", what, err, fleet.CodeOf(err), tt.code)
-				}
-				if fields := fleet.FieldsOf(err); tt.field != "" && (len(fields) != 1 || fields[0].Field != tt.field) {
-					t.Errorf("%s names %+v, want %s", what, fields, tt.field)
-				}
+		for what, do := range map[string]func() error{
+			"Trigger": func() error { _, err := r.service.Trigger(t.Context(), tt.actor, tt.r); return err },
+			"Preview": func() error { _, err := r.service.Preview(t.Context(), tt.actor, tt.r); return err },
+		} {
+			err := do()
+			if fleet.KindOf(err) != tt.kind || tt.code != "" && fleet.CodeOf(err) != tt.code {
+				t.Errorf("%s: %s = %v (%s), want %s", tt.name, what, err, fleet.CodeOf(err), tt.code)
 			}
-		})
+			if fields := fleet.FieldsOf(err); tt.field != "" && (len(fields) != 1 || fields[0].Field != tt.field) {
+				t.Errorf("%s: %s names %+v, want %s", tt.name, what, fields, tt.field)
+			}
+		}
 	}
 	r.empty("what was refused")
 }
@@ -297,15 +295,8 @@ func TestRetry(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %d", what, got.Collection, err, tt.want)
 		}
 	}
-	for what, do := range map[string]func() error{
-		"states that none has": func() error {
-			_, err := r.service.Retry(t.Context(), operator, id, []fleet.TaskState{fleet.TaskPartial}, nil)
-			return err
-		},
-	} {
-		if err := do(); fleet.KindOf(err) != fleet.Invalid {
-			t.Errorf("%s: %v", what, err)
-		}
+	if _, err := r.service.Retry(t.Context(), operator, id, []fleet.TaskState{fleet.TaskPartial}, nil); fleet.KindOf(err) != fleet.Invalid {
+		t.Errorf("by a state that none has: %v", err)
 	}
 	if _, err := r.service.Retry(t.Context(), actor(fleet.Viewer, ""), id, nil, nil); fleet.KindOf(err) != fleet.Forbidden {
 		t.Errorf("by a viewer: %v", err)

@@ -92,13 +92,13 @@ func startServer(t *testing.T) *server {
 }
 
 func (s *server) serve(conn net.Conn, config *ssh.ServerConfig) {
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	authenticated, channels, requests, err := ssh.NewServerConn(conn, config)
 	if err != nil {
 		return
 	}
-	defer authenticated.Close()
+	defer func() { _ = authenticated.Close() }()
 	go ssh.DiscardRequests(requests)
 	for channel := range channels {
 		_ = channel.Reject(ssh.ResourceShortage, "no sessions today")
@@ -165,7 +165,7 @@ func freeAddress(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	return listener.Addr().String()
 }
 

@@ -50,11 +50,13 @@ type suspicion struct {
 
 // NewSweeper returns a Sweeper.
 func NewSweeper(s *store.Store, q *queue.Queue, log *slog.Logger, metrics prometheus.Registerer) *Sweeper {
-	w := &Sweeper{Store: s, Queue: q, Log: log, suspect: map[string]suspicion{},
+	w := &Sweeper{
+		Store: s, Queue: q, Log: log, suspect: map[string]suspicion{},
 		ages: ages{silence: Silence, rung: rungAge, stuck: stuckAge, completed: completedAge},
 		actions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rollcall_sweep_actions_total", Help: "What the relay and the sweep did to how many tasks.",
-		}, []string{"action"})}
+		}, []string{"action"}),
+	}
 	if metrics != nil {
 		metrics.MustRegister(w.actions)
 	}

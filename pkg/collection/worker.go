@@ -74,8 +74,8 @@ func NewWorker(c WorkerConfig) *Worker {
 
 // Why a task's context ended, besides its deadline.
 var (
-	errFenced   = errors.New("this worker could not show that it is alive") //nolint:gochecknoglobals // a sentinel, never written
-	errStopping = errors.New("this worker is stopping")                     //nolint:gochecknoglobals // a sentinel, never written
+	errFenced   = errors.New("this worker could not show that it is alive")
+	errStopping = errors.New("this worker is stopping")
 )
 
 // Run shows once a second that the worker is alive, hears of cancelled tasks and gives up tasks that it lost. It

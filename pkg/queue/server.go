@@ -124,8 +124,8 @@ func handler(h Handler) asynq.Handler {
 // logger lets Asynq write into our log.
 type logger struct{ log *slog.Logger }
 
-func (l logger) Debug(args ...any) { l.log.Debug("asynq", "message", fmt.Sprint(args...)) } //nolint:sloglint // Asynq has no context
-func (l logger) Info(args ...any)  { l.log.Debug("asynq", "message", fmt.Sprint(args...)) } //nolint:sloglint // Asynq has no context
-func (l logger) Warn(args ...any)  { l.log.Warn("asynq", "message", fmt.Sprint(args...)) }  //nolint:sloglint // Asynq has no context
-func (l logger) Error(args ...any) { l.log.Error("asynq", "message", fmt.Sprint(args...)) } //nolint:sloglint // Asynq has no context
-func (l logger) Fatal(args ...any) { l.log.Error("asynq", "message", fmt.Sprint(args...)) } //nolint:sloglint // Asynq has no context
+func (l logger) Debug(args ...any) { l.log.Debug("asynq", "message", fmt.Sprint(args...)) }
+func (l logger) Info(args ...any)  { l.log.Debug("asynq", "message", fmt.Sprint(args...)) }
+func (l logger) Warn(args ...any)  { l.log.Warn("asynq", "message", fmt.Sprint(args...)) }
+func (l logger) Error(args ...any) { l.log.Error("asynq", "message", fmt.Sprint(args...)) }
+func (l logger) Fatal(args ...any) { l.log.Error("asynq", "message", fmt.Sprint(args...)) }

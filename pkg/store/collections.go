@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -106,14 +107,12 @@ func (w *where) collectionArgs(c fleet.Collection) {
 	if c.Schedule != nil {
 		scheduleID, dueAt = &c.Schedule.ScheduleID, &c.Schedule.At
 	}
-	for name, value := range map[string]any{
+	maps.Copy(w.args, pgx.NamedArgs{
 		"id": c.ID, "created_at": c.CreatedAt, "kind": c.Kind, "requested_by": c.RequestedBy, "actor": c.Actor,
 		"selector": c.Selector, "report_types": c.ReportTypes, "priority": c.Priority,
 		"deadline_seconds": int(c.Deadline / time.Second), "max_parallel": c.MaxParallel, "expires_at": c.ExpiresAt,
 		"schedule_id": scheduleID, "due_at": dueAt,
-	} {
-		w.args[name] = value
-	}
+	})
 }
 
 // Collection returns the collection of the ID with its counts: the frozen ones, or, while it is open or when the

@@ -61,7 +61,7 @@ func (s *Store) EndTask(ctx context.Context, e Ending) (bool, error) {
 }
 
 // errLeaseLost rolls back the transaction of a task that somebody else has taken over meanwhile.
-var errLeaseLost = fleet.Errorf(fleet.Conflict, "the task was taken over") //nolint:gochecknoglobals // a sentinel
+var errLeaseLost = fleet.Errorf(fleet.Conflict, "the task was taken over")
 
 func queueEnd(batch *pgx.Batch, e Ending) {
 	var code *fleet.Code

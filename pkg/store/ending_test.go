@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -82,12 +81,14 @@ func TestPeriodsOfFacts(t *testing.T) {
 		{
 			"changed facts close it and begin the next where it ends",
 			[]report{{0, old}, {5, old}, {7, changed}},
-			[]period{{old.ContentHash, 0, 7 * ms, 5 * ms}, {changed.ContentHash, 7 * ms, open, 7 * ms}}, 7,
+			[]period{{old.ContentHash, 0, 7 * ms, 5 * ms}, {changed.ContentHash, 7 * ms, open, 7 * ms}},
+			7,
 		},
 		{
 			"facts that come back begin a third period",
 			[]report{{0, old}, {5, changed}, {7, old}},
-			[]period{{old.ContentHash, 0, 5 * ms, 0}, {changed.ContentHash, 5 * ms, 7 * ms, 5 * ms}, {old.ContentHash, 7 * ms, open, 7 * ms}}, 7,
+			[]period{{old.ContentHash, 0, 5 * ms, 0}, {changed.ContentHash, 5 * ms, 7 * ms, 5 * ms}, {old.ContentHash, 7 * ms, open, 7 * ms}},
+			7,
 		},
 		{
 			"two changes in one millisecond still have an order",
@@ -374,7 +375,7 @@ func TestTheSizeOfAnUnchangedReport(t *testing.T) {
 	if n := ask[int](t, pool, "select count(*) from fact_periods"); n != len(kinds) {
 		t.Errorf("%d periods after an unchanged round, want %d", n, len(kinds))
 	}
-	var hash [sha256.Size]byte = findings[0].ContentHash
+	hash := findings[0].ContentHash
 	if n := ask[int](t, pool, "select count(*) from report_contents where content_hash = $1", hash[:]); n != 1 {
 		t.Errorf("%d contents under the hash of the collector", n)
 	}

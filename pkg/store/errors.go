@@ -90,7 +90,7 @@ type partition struct {
 	month time.Time
 }
 
-var partitionKey = regexp.MustCompile(`\) = \((\d{4}-\d{2}-\d{2})`) //nolint:gochecknoglobals // compiled once
+var partitionKey = regexp.MustCompile(`\) = \((\d{4}-\d{2}-\d{2})`)
 
 // missingPartition tells from the server's error which partition an insert did not find.
 func missingPartition(err error) (partition, bool) {

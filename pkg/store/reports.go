@@ -135,3 +135,25 @@ func (w *where) reportFilter(f fleet.ReportFilter, page fleet.Page) error {
 	w.add("(r.created_at, r.id) < (@after_time, @after)", "after", id)
 	return nil
 }
+
+// CurrentFacts returns the facts of that schema version that hold for the host now, or nil if there are none.
+func (s *Store) CurrentFacts(ctx context.Context, scope fleet.Scope, host uuid.UUID, reportType string, schemaVersion int) ([]byte, error) {
+	w := newWhere()
+	w.add("p.host_id = @host", "host", host)
+	w.and("p.valid_to is null")
+	w.add("t.name = @type", "type", reportType)
+	w.add("c.schema_version = @version", "version", schemaVersion)
+	w.scope(scope, "h")
+	var facts string
+	err := s.db.QueryRow(ctx, `
+		select c.facts::text from fact_periods p join report_types t on t.id = p.report_type
+		join report_contents c on c.content_hash = p.content_hash join hosts h on h.id = p.host_id
+		where `+w.String(), w.args).Scan(&facts)
+	if isNoRows(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fail(err, "reading the current facts")
+	}
+	return []byte(facts), nil
+}

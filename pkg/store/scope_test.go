@@ -2,8 +2,11 @@ package store_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +27,6 @@ func scopeOf(t *testing.T, text string) fleet.Scope {
 type landscape struct {
 	ids        []uuid.UUID          // eu, us
 	names      map[uuid.UUID]string // of the hosts, and of everything that belongs to one
-	reports    []uuid.UUID
 	credential uuid.UUID
 	ended      uuid.UUID // a frozen collection of both, which named its hosts
 	half       uuid.UUID // a frozen collection of us alone
@@ -88,14 +90,14 @@ func (l *landscape) collect(t *testing.T, s *store.Store, hosts []uuid.UUID, sta
 
 // collectionSeen describes what a collection shows: its counts, state and errors, and the hosts that it names.
 func (l landscape) collectionSeen(c fleet.Collection) string {
-	text := fmt.Sprintf("%s %d/%d/%d %v", c.State, c.Counts.Total, c.Counts.Succeeded, c.Counts.Failed, c.Errors)
+	seen := []string{fmt.Sprintf("%s %d/%d/%d %v", c.State, c.Counts.Total, c.Counts.Succeeded, c.Counts.Failed, c.Errors)}
 	for _, id := range c.HostIDs {
-		text += " " + l.names[id]
+		seen = append(seen, l.names[id])
 	}
 	for _, skipped := range c.Skipped {
-		text += " -" + skipped.Host
+		seen = append(seen, "-"+skipped.Host)
 	}
-	return text
+	return strings.Join(seen, " ")
 }
 
 // reads calls each method that takes a scope and returns what was seen through it.
@@ -163,6 +165,16 @@ func (l landscape) reads(ctx context.Context, s *store.Store) map[string]func(fl
 					return "", err
 				}
 				return reports[0].Host, err
+			})
+		},
+		"CurrentFacts": func(scope fleet.Scope) ([]string, error) {
+			return each(func(id uuid.UUID) (string, error) {
+				facts, err := s.CurrentFacts(ctx, scope, id, "os", 1)
+				var of struct{ Of string }
+				if facts != nil && err == nil {
+					err = json.Unmarshal(facts, &of)
+				}
+				return of.Of, err
 			})
 		},
 		"Reports": func(scope fleet.Scope) ([]string, error) {
@@ -247,7 +259,7 @@ func (l landscape) reads(ctx context.Context, s *store.Store) map[string]func(fl
 				}
 				return undo
 			})
-			if err == error(undo) {
+			if errors.Is(err, undo) {
 				err = nil
 			}
 			return seen, err

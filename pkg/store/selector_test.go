@@ -1,8 +1,9 @@
 package store_test
 
 import (
-	"fmt"
+	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -88,7 +89,7 @@ func TestSelectorsMeanTheSameInSQL(t *testing.T) {
 			}
 			return undo
 		})
-		if err != error(undo) {
+		if !errors.Is(err, undo) {
 			rt.Fatal(err)
 		}
 	})
@@ -98,7 +99,7 @@ func randomHosts(rt *rapid.T) []fleet.Host {
 	var hosts []fleet.Host
 	for i := range rapid.IntRange(1, 6).Draw(rt, "hosts") {
 		hosts = append(hosts, fleet.Host{
-			ID: fleet.NewID(), Name: rapid.SampledFrom([]string{"web-", "WEB-", "db_", "a:"}).Draw(rt, "name") + fmt.Sprint(i),
+			ID: fleet.NewID(), Name: rapid.SampledFrom([]string{"web-", "WEB-", "db_", "a:"}).Draw(rt, "name") + strconv.Itoa(i),
 			Address: "192.0.2.1", Port: 22, Site: rapid.SampledFrom([]string{"web", "db", "default"}).Draw(rt, "site"),
 			Labels: rapid.MapOfN(labelKeys(), values(), 0, 3).Draw(rt, "labels"), Connection: fleet.ConnectionSSH, Enabled: true,
 		})

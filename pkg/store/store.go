@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -76,8 +77,8 @@ func OpenPool(ctx context.Context, dsn string, o Options) (*pgxpool.Pool, error)
 	if err != nil {
 		return nil, fmt.Errorf("reading the database URL: %w", err)
 	}
-	config.MaxConns = int32(min(o.MaxConns, 10_000)) //nolint:gosec // bounded
-	config.MinIdleConns = int32(min(o.MinConns, o.MaxConns, 10_000))
+	config.MaxConns = int32(min(o.MaxConns, 10_000))                 //nolint:gosec // bounded
+	config.MinIdleConns = int32(min(o.MinConns, o.MaxConns, 10_000)) //nolint:gosec // bounded
 	config.MaxConnIdleTime = o.MaxConnIdle
 	config.MaxConnLifetime = time.Hour
 	config.MaxConnLifetimeJitter = 10 * time.Minute
@@ -96,7 +97,7 @@ func OpenPool(ctx context.Context, dsn string, o Options) (*pgxpool.Pool, error)
 	return pool, nil
 }
 
-func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // Ping answers nil when the database answers.
 func (s *Store) Ping(ctx context.Context) error {
