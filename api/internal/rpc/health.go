@@ -67,6 +67,7 @@ func (h *healthServer) Watch(r *healthpb.HealthCheckRequest, out grpc.ServerStre
 	defer tick.Stop()
 	sent := healthpb.HealthCheckResponse_UNKNOWN
 	for {
+		last := stopped(h.stopping) // before the status, which then says so too
 		now := healthpb.HealthCheckResponse_SERVICE_UNKNOWN
 		if h.known(r.GetService()) {
 			now = h.serving(ctx)
@@ -77,7 +78,7 @@ func (h *healthServer) Watch(r *healthpb.HealthCheckRequest, out grpc.ServerStre
 			}
 			sent = now
 		}
-		if stopped(h.stopping) {
+		if last {
 			return errStopping()
 		}
 		select {

@@ -173,8 +173,11 @@ func TestWatchCollection(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What is shared among those who watch is not shared with those who may not see it.
-	_, err = receive(b.WatchCollection(as(t, "scoped"), &rollcallv1.WatchCollectionRequest{CollectionId: hidden.ID.String()}))
+	leaked, err := receive(b.WatchCollection(as(t, "scoped"), &rollcallv1.WatchCollectionRequest{CollectionId: hidden.ID.String()}))
 	wantError(t, err, codes.NotFound, "not_found")
+	if len(leaked) != 0 {
+		t.Errorf("a collection outside of the scope was sent: %v", leaked)
+	}
 	close(b.stop)
 	_, err = receive(watched, nil)
 	wantError(t, err, codes.Unavailable, "stopping")
