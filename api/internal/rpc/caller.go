@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/token"
 )
 
 // renewEvery is how long a call that waits or streams goes on for a token that was good when it began: logging out,
@@ -100,7 +101,8 @@ func bearerOf(ctx context.Context) (string, error) {
 	scheme, bearer, _ := strings.Cut(values[0], " ")
 	bearer = strings.TrimSpace(bearer)
 	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || bearer == "" {
-		return "", fleet.Errorf(fleet.Unauthenticated, "the metadata authorization must be one Bearer TOKEN")
+		return "", fleet.Errorf(fleet.Unauthenticated, "the metadata authorization has to be one: Bearer TOKEN").
+			WithCode(token.CodeTokenInvalid)
 	}
 	return bearer, nil
 }
