@@ -13,5 +13,8 @@ func SetAges(w *Sweeper, silence, rung, stuck time.Duration) {
 	w.ages = ages{silence: silence, rung: rung, stuck: stuck, completed: stuck}
 }
 
+// SetPatience says how long s waits for the queue before it answers that a collection is delayed.
+func SetPatience(s *Service, d time.Duration) { s.patience = d }
+
 // RingLimit is how many tasks whoever triggers rings for at once.
 const RingLimit = ringLimit

@@ -27,10 +27,11 @@ type Config struct {
 // A Service triggers, cancels and retries collections.
 type Service struct {
 	Config
+	patience time.Duration // ringTimeout; tests that are not about it have more
 }
 
 // New returns a Service.
-func New(c Config) *Service { return &Service{Config: c} }
+func New(c Config) *Service { return &Service{Config: c, patience: ringTimeout} }
 
 // A Request asks for a collection. Either Selector or HostIDs says from which hosts; the zero value of everything
 // else takes the defaults.
@@ -211,7 +212,7 @@ func (s *Service) unknownHosts(ctx context.Context, tx *store.Store, actor fleet
 // ring tells the workers of a small collection at once and only makes sure of the queue for a large one. It reports
 // whether the queue could be rung; if not, the relay rings when it is back, and nothing is lost.
 func (s *Service) ring(ctx context.Context, c fleet.Collection) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ringTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience)
 	defer cancel()
 	if err := s.Queue.Ping(ctx); err != nil {
 		s.Log.WarnContext(ctx, "collection left to the relay", "collection_id", c.ID, "error", err)

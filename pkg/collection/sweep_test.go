@@ -96,6 +96,7 @@ func TestTasksOfAWorkerThatVanishedAreTakenOver(t *testing.T) {
 	client := startRedis(t)
 	r := newRig(t, client)
 	r.simulated(simulate.Options{Hosts: 3})
+	vanished := time.Now() // or a moment later, when it beats for the last time
 	dead := fleet.Worker{ID: fleet.NewID(), Host: "dead", Sites: []string{fleet.DefaultSite}}
 	if _, _, err := r.Heartbeat(t.Context(), dead); err != nil {
 		t.Fatal(err)
@@ -109,7 +110,6 @@ func TestTasksOfAWorkerThatVanishedAreTakenOver(t *testing.T) {
 		}
 		leases = append(leases, store.LeaseOf(claim.Task))
 	}
-	vanished := time.Now()
 	w, _ := r.worker()
 	r.serve(client, w)
 	r.sweeper(func(w *collection.Sweeper) { collection.SetAges(w, collection.Silence, 5*time.Second, 4*time.Second) }) // as it is in life

@@ -94,7 +94,7 @@ func TestFailuresOfHosts(t *testing.T) {
 		{"a wrong password is offered once", "", r.credential("rollcall", password("wrong")), fleet.CodeAuthFailed, 1, 1, "methods"},
 		{"a refused connection is tried again", freeAddress(t), right(), fleet.CodeTCPRefused, 3, 0, "phase"},
 		{"a refused session is tried again", "", right(), fleet.CodeSessionRefused, 3, 3, "phase"},
-		{"no credential", "", func(*fleet.Host) {}, fleet.CodeAuthFailed, 1, 0, "methods"},
+		{"no credential", "", func(*fleet.Host) {}, fleet.CodeAuthFailed, 1, 0, "reason"},
 		{"an unknown name", "nowhere.invalid:22", right(), fleet.CodeDNSFailed, 3, 0, "name"},
 		{"a host key that nobody has trusted, under strict", "", func(h *fleet.Host) { right()(h); h.SSH.HostKeyPolicy = fleet.HostKeyStrict }, fleet.CodeHostKeyUnknown, 1, 0, "fingerprint"},
 		{"a host key under the policy ca, which needs its authority", "", func(h *fleet.Host) { right()(h); h.SSH.HostKeyPolicy = fleet.HostKeyCA }, fleet.CodeHostKeyUnknown, 1, 0, "fingerprint"},
