@@ -181,10 +181,6 @@ func (s *Service) Freshen(ctx context.Context, actor fleet.Actor, want Wanted) (
 		if err := tx.LockHost(ctx, want.Host); err != nil {
 			return err
 		}
-		// Whoever had the lock before may have had the report made meanwhile.
-		if report, err = fresh(ctx, tx, actor, want); report != nil || err != nil {
-			return err
-		}
 		open, err := tx.OpenTaskFor(ctx, actor.Scope(), want.Host, want.Type, want.MaxAge)
 		if err != nil {
 			return err
@@ -192,6 +188,11 @@ func (s *Service) Freshen(ctx context.Context, actor fleet.Actor, want Wanted) (
 		if open != nil {
 			id = open.CollectionID
 			return nil
+		}
+		// A task that ended just now is open no more, and its report is there: looked at in the other order, a task
+		// that ends in between would be seen by neither.
+		if report, err = fresh(ctx, tx, actor, want); report != nil || err != nil {
+			return err
 		}
 		c, err := s.TriggerIn(ctx, tx, actor, Request{
 			HostIDs: []uuid.UUID{want.Host}, ReportTypes: []string{want.Type}, Priority: fleet.PriorityInteractive,
