@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -134,6 +135,9 @@ func rootSize(facts, metrics map[string]map[string]any) any {
 	return dig(metrics["disks"], "filesystems", "/", "size")
 }
 
+// generated matches the names that container engines give to interfaces.
+var generated = regexp.MustCompile(`^(veth.*|br-[0-9a-f]{12}|cali.*)$`)
+
 func checkAddresses(t *testing.T, network map[string]any, listed string) {
 	t.Helper()
 	var links []struct {
@@ -148,9 +152,12 @@ func checkAddresses(t *testing.T, network map[string]any, listed string) {
 		t.Fatal(err)
 	}
 	for _, link := range links {
+		if generated.MatchString(link.Name) { // counted and not listed, by design
+			continue
+		}
 		for _, a := range link.Addresses {
 			key := fmt.Sprintf("%s/%d", a.Local, a.Prefixlen)
-			if dig(network, "interfaces", link.Name, "addresses", key) == nil && !a.Temporary && !strings.HasPrefix(link.Name, "veth") {
+			if dig(network, "interfaces", link.Name, "addresses", key) == nil && !a.Temporary {
 				t.Errorf("network interfaces.%s lacks %s", link.Name, key)
 			}
 		}

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -27,6 +28,7 @@ type Config struct {
 	Database    store.Options
 	RedisURL    string
 	RedisPool   int
+	Traces      string // where they would go
 	Log         telemetry.Options
 }
 
@@ -49,6 +51,12 @@ func Read(r *settings.Reader) Config {
 		MaxConnIdle:      r.Duration("ROLLCALL_DB_CONN_IDLE", 5*time.Minute, time.Second, 24*time.Hour, "how long an idle connection is kept beyond the kept ones"),
 	}
 	c.Log = ReadLog(r)
+	c.Traces = r.String("OTEL_EXPORTER_OTLP_ENDPOINT", "", "http://127.0.0.1:4317", "where traces go; this release exports none and says so at start")
+	for _, name := range []string{"DATABASE_REPLICA_URL", "ROLLCALL_RETENTION", "ROLLCALL_METRICS_RETENTION"} {
+		if r.String(name, "", "", "not supported yet by this release: refused if set") != "" {
+			r.Refuse(name, errors.New("is not supported yet by this release; unset it"))
+		}
+	}
 	return c
 }
 
@@ -66,7 +74,7 @@ func ReadLog(r *settings.Reader) telemetry.Options {
 func Others(r *settings.Reader) {
 	r.Known("ROLLCALL_HTTP_ADDR", "ROLLCALL_GRPC_ADDR", "ROLLCALL_OPS_ADDR", "ROLLCALL_SIGNING_KEY", "ROLLCALL_SIGNING_KEY_OLD",
 		"ROLLCALL_SEAL_KEYS", "ROLLCALL_OPEN_KEYS", "ROLLCALL_DOORS", "ROLLCALL_ADMIN_PASSWORD", "ROLLCALL_SITES",
-		"ROLLCALL_WORKER_CONCURRENCY", "ROLLCALL_WORKER_DRAIN", "ROLLCALL_LOCAL", "ROLLCALL_RETENTION", "ROLLCALL_METRICS_RETENTION",
+		"ROLLCALL_WORKER_CONCURRENCY", "ROLLCALL_WORKER_DRAIN", "ROLLCALL_LOCAL",
 		"ROLLCALL_RATE_LIMIT", "ROLLCALL_TRUSTED_PROXIES", "ROLLCALL_URL", "ROLLCALL_TOKEN", "ROLLCALL_DATA", "ROLLCALL_VERSION",
 		"ROLLCALL_TEST_DATABASE_URL")
 }

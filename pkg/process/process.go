@@ -62,6 +62,9 @@ type Backends struct {
 
 // Open makes the clients of PostgreSQL and Redis. It connects to neither: Prepare does. The caller owes a Close.
 func Open(ctx context.Context, c Config, service string, log *slog.Logger) (*Backends, error) {
+	if c.Traces != "" {
+		log.WarnContext(ctx, "OTEL_EXPORTER_OTLP_ENDPOINT is set, but this release exports no traces")
+	}
 	options := c.Database
 	options.Name = "rollcall-" + service
 	pool, err := store.OpenPool(ctx, c.DatabaseURL, options)
