@@ -21,7 +21,7 @@ const (
 	algorithms   = "modern" // the one profile there is
 )
 
-//nolint:gochecknoglobals // compiled once, never written
+// The patterns of names.
 var (
 	namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,252}$`)
 	sitePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)

@@ -21,7 +21,6 @@ type inlineKey credentialLine
 
 // An inline credential was brought along by one or more lines.
 type inline struct {
-	line     int // the first one that brought it
 	name     string
 	named    bool // by the file, not by us
 	digested bool // the name says which password it is

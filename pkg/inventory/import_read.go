@@ -16,7 +16,7 @@ import (
 const CodeTooManyHosts = "too_many_hosts"
 
 // errLineTooLong is a line longer than MaxImportLine.
-var errLineTooLong = errors.New("the line is too long") //nolint:gochecknoglobals // a sentinel, never written
+var errLineTooLong = errors.New("the line is too long")
 
 // read reads and checks every line. Those that cannot be used are refused; nothing is stored.
 func (im *importing) read(ctx context.Context, r io.Reader) error {
@@ -83,7 +83,7 @@ func readError(ctx context.Context, err error) error {
 	return fleet.Wrap(err, fleet.Invalid, "the import broke off; nothing was stored").WithCode("broken_off")
 }
 
-var errBodyTooLarge = errors.New("the body is too large") //nolint:gochecknoglobals // a sentinel, never written
+var errBodyTooLarge = errors.New("the body is too large")
 
 // A lineReader reads lines of at most MaxImportLine bytes, and MaxImportBytes altogether.
 type lineReader struct {

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -122,7 +123,7 @@ func (b bundle) opened(t *testing.T, id uuid.UUID, site string) secret.Credentia
 // everythingStored returns all rows of all tables as text, for secrets to be looked for.
 func (b bundle) everythingStored(t *testing.T) string {
 	t.Helper()
-	all := ""
+	var all strings.Builder
 	for _, table := range []string{"credentials", "credential_seals", "hosts", "host_keys", "audit_logs"} {
 		rows, _ := b.pool.Query(t.Context(), "select to_jsonb(x)::text from "+pgx.Identifier{table}.Sanitize()+" x")
 		texts, err := pgx.CollectRows(rows, pgx.RowTo[string])
@@ -130,10 +131,10 @@ func (b bundle) everythingStored(t *testing.T) string {
 			t.Fatal(err)
 		}
 		for _, text := range texts {
-			all += text + "\n"
+			all.WriteString(text + "\n")
 		}
 	}
-	return all
+	return all.String()
 }
 
 // newKey returns a fresh private key in PEM form, encrypted if there is a passphrase.

@@ -42,13 +42,4 @@ func orNone[T any](s []T) []T {
 	return s
 }
 
-// texts returns the strings of a list of names.
-func texts[T ~string](names []T) []string {
-	list := make([]string, 0, len(names))
-	for _, name := range names {
-		list = append(list, string(name))
-	}
-	return list
-}
-
 func seconds(d time.Duration) int { return int(d / time.Second) }

@@ -3,9 +3,11 @@ package rest_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,7 +16,7 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rollcallhq/rollcall/api/internal/rest"
@@ -32,6 +34,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/storetest"
 	"github.com/rollcallhq/rollcall/pkg/telemetry"
 	"github.com/rollcallhq/rollcall/pkg/token"
+	"github.com/rollcallhq/rollcall/pkg/wire"
 )
 
 const password = "correct horse battery"
@@ -46,7 +49,7 @@ var passwordHash = sync.OnceValues(func() (string, error) { return passwords().H
 type bench struct {
 	*httptest.Server
 	db       *store.Store
-	pool     *pgxpool.Pool
+	sql      func(t *testing.T, text string, args ...any) string // the first column of the first row, as text
 	redis    *miniredis.Miniredis
 	accounts *account.Service
 	tokens   map[string]string // API tokens by user name: admin, operator, viewer, scoped
@@ -80,7 +83,16 @@ func newBench(t *testing.T, changes ...func(*rest.Config)) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
-	b.db, b.pool = storetest.Pool(t)
+	db, pool := storetest.Pool(t)
+	b.db = db
+	b.sql = func(t *testing.T, text string, args ...any) string {
+		t.Helper()
+		var answer string
+		if err := pool.QueryRow(context.WithoutCancel(t.Context()), text, args...).Scan(&answer); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		return answer
+	}
 	log := telemetry.NewLogger(b.log, telemetry.Options{Format: telemetry.FormatJSON, Level: slog.LevelDebug})
 	signer, err := token.NewSigner([]byte("0123456789abcdef0123456789abcdef"))
 	if err != nil {
@@ -191,9 +203,7 @@ func (b *bench) do(t *testing.T, c call) result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, values := range c.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, c.header)
 	if plain, ok := b.tokens[c.as]; ok {
 		req.Header.Set("Authorization", "Bearer "+plain)
 	} else if c.as != "" {
@@ -237,7 +247,37 @@ func get[T any](t *testing.T, r result, status int) T {
 	return v
 }
 
-func (b *bench) addHost(t *testing.T, text string) string {
+// host adds a host and returns its ID.
+func (b *bench) host(t *testing.T, text string) string {
 	t.Helper()
-	return get[struct{ ID string }](t, b.do(t, call{method: http.MethodPost, path: "/api/v1/hosts", as: "admin", body: text}), http.StatusCreated).ID
+	return get[wire.Host](t, b.do(t, call{method: http.MethodPost, path: "/api/v1/hosts", as: "admin", body: text}), http.StatusCreated).ID.String()
+}
+
+// work ends the collection's tasks as a worker would, with one os report each.
+func (b *bench) work(t *testing.T, collection uuid.UUID, facts string) {
+	t.Helper()
+	worker := fleet.Worker{ID: fleet.NewID(), Host: "test", Sites: []string{"default"}, Slots: 1}
+	if _, _, err := b.db.Heartbeat(t.Context(), worker); err != nil {
+		t.Fatal(err)
+	}
+	tasks, _, err := b.db.Tasks(t.Context(), fleet.Everything(), collection, store.TaskFilter{}, fleet.Page{Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		claim, err := b.db.ClaimTask(t.Context(), fleet.Message{TaskID: task.ID, Epoch: task.Epoch}, worker.ID)
+		if err != nil || claim == nil {
+			t.Fatalf("claiming %s: %v, %v", task.ID, claim, err)
+		}
+		held, err := b.db.EndTask(t.Context(), store.Ending{
+			Lease: store.LeaseOf(claim.Task), Host: claim.Host.ID, State: fleet.TaskSucceeded, At: time.Now(),
+			Findings: []fleet.Finding{{
+				Type: "os", SchemaVersion: 1, Status: fleet.ReportOK, Facts: []byte(facts), Metrics: []byte(`{"uptime_seconds":5}`),
+				ContentHash: sha256.Sum256([]byte("os\x001\x00" + facts)),
+			}},
+		})
+		if err != nil || !held {
+			t.Fatalf("ending %s: %v, %v", task.ID, held, err)
+		}
+	}
 }

@@ -46,6 +46,7 @@ func (s *server) mountDocument() error {
 			describeIdempotency(item.Post)
 		}
 	}
+	nullEnums(doc.Components.Schemas.Map())
 	delete(doc.Components.Schemas.Map(), "ErrorModel") // huma's, which problemOfHuma replaces
 	delete(doc.Components.Schemas.Map(), "ErrorDetail")
 	content, err := json.MarshalIndent(doc, "", "  ")
@@ -73,6 +74,17 @@ func (s *server) mountDocument() error {
 		r.Handle(docsPath+"/*", pages)
 	})
 	return nil
+}
+
+// nullEnums lets a field that may be null be null also where it has a list of values, as JSON Schema wants it said.
+func nullEnums(schemas map[string]*huma.Schema) {
+	for _, schema := range schemas {
+		for _, property := range schema.Properties {
+			if property.Nullable && len(property.Enum) > 0 {
+				property.Enum = append(property.Enum, nil)
+			}
+		}
+	}
 }
 
 // describeIdempotency documents what idempotent takes and answers.

@@ -39,7 +39,23 @@ type document struct {
 	paths    map[*regexp.Regexp]string
 }
 
+// documents has the one document of all benches: reading it takes longer than most tests.
+var documents struct {
+	sync.Mutex
+	one *document
+}
+
 func readDocument(t *testing.T, base string) *document {
+	t.Helper()
+	documents.Lock()
+	defer documents.Unlock()
+	if documents.one == nil {
+		documents.one = fetchDocument(t, base)
+	}
+	return documents.one
+}
+
+func fetchDocument(t *testing.T, base string) *document {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/openapi.json", http.NoBody)
 	if err != nil {

@@ -44,7 +44,7 @@ func noteError(ctx context.Context, err error) {
 
 func noteActor(ctx context.Context, actor fleet.Actor) { recordOf(ctx).actor = actor }
 
-var sanePattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`) //nolint:gochecknoglobals // compiled once
+var sanePattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // Frame gives each request an ID, the caller's X-Request-Id if it is a sane one, writes one line for it into the log,
 // and turns a panic into an answer. Inside another Frame it does nothing.

@@ -45,7 +45,7 @@ func (s *server) newAPI(r chi.Router) huma.API {
 }
 
 // errNUL is a text that PostgreSQL cannot keep.
-var errNUL = errors.New("a text holds U+0000") //nolint:gochecknoglobals // a sentinel, never written
+var errNUL = errors.New("a text holds U+0000")
 
 // decodeJSON is json.Unmarshal that refuses U+0000 in texts, wherever they are. Bodies are decoded into an any first,
 // for validation.

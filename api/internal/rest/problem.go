@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -101,6 +102,7 @@ func failureOf(ctx context.Context, err error) *failure {
 		if f.headers.Get("Retry-After") == "" {
 			f.headers.Set("Retry-After", retryAfter(err))
 		}
+	default: // nothing to add
 	}
 	return f
 }
@@ -121,14 +123,16 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 
 func (f *failure) write(w http.ResponseWriter) {
 	h := w.Header()
-	for name, values := range f.headers {
-		h[name] = values
-	}
+	maps.Copy(h, f.headers)
 	h.Set("Content-Type", problemType)
 	h.Del("ETag")
 	h.Del("Location")
 	w.WriteHeader(f.Status)
-	_ = json.NewEncoder(w).Encode(f.Problem) // the caller is gone if this fails
+	content, err := json.Marshal(f.Problem)
+	if err != nil { // texts and numbers always have a JSON form
+		return
+	}
+	_, _ = w.Write(append(content, '\n')) // the caller is gone if this fails
 }
 
 // problemOfHuma turns what huma found wrong with a request into a problem of ours. It never passes a value on.

@@ -98,7 +98,7 @@ func New(c Config) (http.Handler, error) {
 }
 
 // strictCasing makes huma take names of fields as they are spelled. It is a setting of the whole process.
-var strictCasing = sync.OnceFunc(func() { huma.ValidateStrictCasing = true }) //nolint:gochecknoglobals,reassign // huma knows no other way
+var strictCasing = sync.OnceFunc(func() { huma.ValidateStrictCasing = true }) //nolint:gochecknoglobals // huma knows no other way
 
 func (s *server) registerAll() {
 	s.registerAuth()
