@@ -343,20 +343,6 @@ func TestAStoppingWorkerPutsItsTasksBack(t *testing.T) {
 	}
 }
 
-func TestAStopDoesNotTakeBackWhatIsKnown(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, nil)
-	s := startServer(t)
-	w, stop := r.worker()
-	host := r.host("web-1", at(s.address), r.credential("u", password("wrong")))
-	task := r.collect(w, host, "os")
-	stop()
-	r.ended(task, fleet.TaskFailed, fleet.CodeAuthFailed)
-	if s.offers.Load() != 1 {
-		t.Errorf("the password was offered %d times", s.offers.Load())
-	}
-}
-
 func TestAWorkerThatCannotBeatStopsBeforeOthersTakeOver(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
