@@ -93,12 +93,14 @@ func TestPeriodsOfFacts(t *testing.T) {
 		{
 			"two changes in one millisecond still have an order",
 			[]report{{0, old}, {0, changed}, {0, old}},
-			[]period{{old.ContentHash, 0, 1, 0}, {changed.ContentHash, 1, 2, 0}, {old.ContentHash, 2, open, 0}}, 0,
+			[]period{{old.ContentHash, 0, 1, 0}, {changed.ContentHash, 1, 2, 0}, {old.ContentHash, 2, open, 0}},
+			0,
 		},
 		{
 			"a change on a clock that went back begins right after the former start",
 			[]report{{5, old}, {2, changed}},
-			[]period{{old.ContentHash, 5 * ms, 5*ms + 1, 5 * ms}, {changed.ContentHash, 5*ms + 1, open, 2 * ms}}, 5,
+			[]period{{old.ContentHash, 5 * ms, 5*ms + 1, 5 * ms}, {changed.ContentHash, 5*ms + 1, open, 2 * ms}},
+			5,
 		},
 		{"a partial report closes nothing", []report{{0, old}, {5, partial}}, []period{{old.ContentHash, 0, open, 0}}, 5},
 		{"a partial report that agrees confirms", []report{{0, old}, {5, partialOld}}, []period{{old.ContentHash, 0, open, 5 * ms}}, 5},
