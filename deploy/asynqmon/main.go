@@ -22,7 +22,7 @@ import (
 const service = "asynqmon"
 
 // version is stamped by the linker.
-var version string //nolint:gochecknoglobals // the linker needs one
+var version string
 
 type config struct {
 	redisURL string
