@@ -98,11 +98,17 @@ func (s *Store) Reports(ctx context.Context, scope fleet.Scope, f fleet.ReportFi
 		return nil, "", err
 	}
 	limit := limitOf(page)
+	// An ID begins with its millisecond, which is created_at, so both orders are one. By ID the primary keys of the
+	// partitions are walked backwards, by time the index of a host.
+	order := "r.id desc"
+	if f.HostID != nil {
+		order = "r.created_at desc, r.id desc"
+	}
 	// The page is picked before anything is joined to it: joined first, every report of the period would be.
 	rows, _ := s.db.Query(ctx, fmt.Sprintf(`
 		select %s from (
-			select r.* from report_rows r join hosts h on h.id = r.host_id where %s order by r.created_at desc, r.id desc limit %d
-		) r %s order by r.created_at desc, r.id desc`, reportColumns, w, limit+1, reportJoins), w.args)
+			select r.* from report_rows r join hosts h on h.id = r.host_id where %s order by %s limit %d
+		) r %s order by r.id desc`, reportColumns, w, order, limit+1, reportJoins), w.args)
 	reports, err := pgx.CollectRows(rows, scanReport)
 	if err != nil {
 		return nil, "", fail(err, "listing reports")
@@ -132,7 +138,7 @@ func (w *where) reportFilter(f fleet.ReportFilter, page fleet.Page) error {
 		return err
 	}
 	w.add("r.created_at <= @after_time", "after_time", fleet.TimeOf(id))
-	w.add("(r.created_at, r.id) < (@after_time, @after)", "after", id)
+	w.add("r.id < @after", "after", id)
 	return nil
 }
 
