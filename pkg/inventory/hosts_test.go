@@ -20,11 +20,13 @@ func TestAddHostSpellsOutDefaults(t *testing.T) {
 		want  fleet.Host
 	}{
 		{
-			"an SSH host needs a name and an address", fleet.Host{Name: "web-1", Address: "192.0.2.1", Enabled: true},
+			"an SSH host needs a name and an address",
+			fleet.Host{Name: "web-1", Address: "192.0.2.1", Enabled: true},
 			fleet.Host{Name: "web-1", Address: "192.0.2.1", Port: 22, Site: "default", Connection: "ssh", Enabled: true},
 		},
 		{
-			"a local host needs a name", fleet.Host{Name: "here", Connection: "local"},
+			"a local host needs a name",
+			fleet.Host{Name: "here", Connection: "local"},
 			fleet.Host{Name: "here", Address: "localhost", Port: 22, Site: "default", Connection: "local"},
 		},
 	}

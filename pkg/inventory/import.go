@@ -99,7 +99,7 @@ func checkFormat(format string) error {
 	case "ansible", "ssh_config", "csv":
 		return fleet.NotSupportedYet("format")
 	}
-	return fleet.InvalidField("format", "ndjson")
+	return fleet.InvalidField("format", "there is no such format; ndjson is one")
 }
 
 // importing is one import under way.

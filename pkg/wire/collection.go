@@ -108,14 +108,14 @@ func CollectionView(c fleet.Collection) Collection {
 	view := Collection{
 		ID: c.ID, Kind: string(c.Kind), State: string(c.State), Counts: Counts(c.Counts), Errors: map[string]int{}, Actor: c.Actor,
 		Selector: orNull(c.Selector), HostIDs: orNone(c.HostIDs), ReportTypes: orNone(c.ReportTypes), Priority: string(c.Priority),
-		DeadlineSeconds: seconds(c.Deadline), ExpiresAt: c.ExpiresAt, Skipped: skippedView(c.Skipped),
-		CreatedAt: c.CreatedAt, StartedAt: c.StartedAt, FinishedAt: c.FinishedAt, CancelledAt: c.CancelledAt,
+		DeadlineSeconds: seconds(c.Deadline), ExpiresAt: utc(c.ExpiresAt), Skipped: skippedView(c.Skipped),
+		CreatedAt: utc(c.CreatedAt), StartedAt: utcOrNull(c.StartedAt), FinishedAt: utcOrNull(c.FinishedAt), CancelledAt: utcOrNull(c.CancelledAt),
 	}
 	for code, n := range c.Errors {
 		view.Errors[string(code)] = n
 	}
 	if c.Schedule != nil {
-		view.ScheduleID, view.DueAt = &c.Schedule.ScheduleID, &c.Schedule.At
+		view.ScheduleID, view.DueAt = &c.Schedule.ScheduleID, utcOrNull(&c.Schedule.At)
 	}
 	return view
 }
@@ -142,7 +142,7 @@ func TaskView(t fleet.Task) Task {
 	view := Task{
 		ID: t.ID, CollectionID: t.CollectionID, HostID: t.HostID, Host: t.Host, Site: t.Site, State: string(t.State),
 		Code: orNull(string(t.Code)), Details: orEmpty(t.Details), ReportErrors: map[string]string{}, Attempts: t.Attempts,
-		WorkerID: t.WorkerID, CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, FinishedAt: t.FinishedAt,
+		WorkerID: t.WorkerID, CreatedAt: utc(t.CreatedAt), StartedAt: utcOrNull(t.StartedAt), FinishedAt: utcOrNull(t.FinishedAt),
 	}
 	for reportType, code := range t.ReportErrors {
 		view.ReportErrors[reportType] = string(code)

@@ -75,6 +75,6 @@ func (s *Secret) Bytes() []byte {
 func CredentialView(c fleet.Credential) Credential {
 	return Credential{
 		ID: c.ID, Name: c.Name, Kind: string(c.Kind), Username: c.Username, Fingerprint: orNull(c.Fingerprint),
-		Sites: orNone(c.Sites), Version: c.Version, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
+		Sites: orNone(c.Sites), Version: c.Version, CreatedAt: utc(c.CreatedAt), UpdatedAt: utc(c.UpdatedAt),
 	}
 }

@@ -94,7 +94,7 @@ func HostView(h fleet.Host, status *fleet.HostStatus) Host {
 		ID: h.ID, Name: h.Name, Address: h.Address, Port: h.Port, Site: h.Site, Labels: orEmpty(h.Labels),
 		CredentialID: h.CredentialID, Connection: string(h.Connection), JumpHostID: h.JumpHostID, SSH: sshView(h.SSH),
 		Enabled: h.Enabled, MachineID: orNull(h.MachineID), Status: statusView(status), Version: h.Version,
-		CreatedAt: h.CreatedAt, UpdatedAt: h.UpdatedAt,
+		CreatedAt: utc(h.CreatedAt), UpdatedAt: utc(h.UpdatedAt),
 	}
 }
 
@@ -117,8 +117,8 @@ func statusView(st *fleet.HostStatus) *HostStatus {
 		return nil
 	}
 	return &HostStatus{
-		State: string(st.State), Code: orNull(string(st.Code)), CollectionID: st.CollectionID, FinishedAt: st.FinishedAt,
-		SucceededAt: st.SucceededAt, Failures: st.Failures,
+		State: string(st.State), Code: orNull(string(st.Code)), CollectionID: st.CollectionID, FinishedAt: utc(st.FinishedAt),
+		SucceededAt: utcOrNull(st.SucceededAt), Failures: st.Failures,
 	}
 }
 

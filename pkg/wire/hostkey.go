@@ -31,6 +31,6 @@ type HostKeyDecision struct {
 func HostKeyView(k fleet.HostKey) HostKey {
 	return HostKey{
 		ID: k.ID, HostID: k.HostID, Algorithm: k.Algorithm, Key: k.Key, Fingerprint: k.Fingerprint, State: string(k.State),
-		FirstSeen: k.FirstSeen, LastSeen: k.LastSeen, DecidedBy: orNull(k.DecidedBy), Reason: orNull(k.Reason),
+		FirstSeen: utc(k.FirstSeen), LastSeen: utc(k.LastSeen), DecidedBy: orNull(k.DecidedBy), Reason: orNull(k.Reason),
 	}
 }

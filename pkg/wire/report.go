@@ -40,7 +40,7 @@ type Collector struct {
 // ReportView returns r as the API shows it.
 func ReportView(r fleet.Report) Report {
 	return Report{
-		ID: r.ID, HostID: r.HostID, Host: r.Host, Type: r.Type, Status: string(r.Status), CreatedAt: r.CreatedAt, ConfirmedAt: r.ConfirmedAt,
+		ID: r.ID, HostID: r.HostID, Host: r.Host, Type: r.Type, Status: string(r.Status), CreatedAt: utc(r.CreatedAt), ConfirmedAt: utcOrNull(r.ConfirmedAt),
 		SchemaVersion: r.SchemaVersion, Facts: rawObject(r.Facts), Metrics: rawObject(r.Metrics), Unavailable: orEmpty(r.Unavailable),
 		ContentHash: hex.EncodeToString(r.ContentHash), CollectionID: r.CollectionID, TaskID: r.TaskID,
 	}

@@ -69,7 +69,7 @@ func ScheduleView(s fleet.Schedule) Schedule {
 	return Schedule{
 		ID: s.ID, Name: s.Name, Cron: s.Cron, Timezone: s.Timezone, Selector: s.Selector, ReportTypes: orNone(s.ReportTypes),
 		Priority: string(s.Priority), JitterSeconds: seconds(s.Jitter), Overlap: string(s.Overlap), Misfire: string(s.Misfire),
-		Enabled: s.Enabled, OwnerID: s.OwnerID, NextAt: s.NextAt, Version: s.Version, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
+		Enabled: s.Enabled, OwnerID: s.OwnerID, NextAt: utcOrNull(s.NextAt), Version: s.Version, CreatedAt: utc(s.CreatedAt), UpdatedAt: utc(s.UpdatedAt),
 	}
 }
 
@@ -94,7 +94,7 @@ func (in ScheduleInput) Schedule() fleet.Schedule {
 
 // FiringView returns f as the API shows it.
 func FiringView(f fleet.Firing) Firing {
-	return Firing{DueAt: f.DueAt, FiredAt: f.FiredAt, CollectionID: f.CollectionID, Reason: orNull(f.Reason)}
+	return Firing{DueAt: utc(f.DueAt), FiredAt: utc(f.FiredAt), CollectionID: f.CollectionID, Reason: orNull(f.Reason)}
 }
 
 // A Moment is when a schedule will be due.

@@ -42,4 +42,14 @@ func orNone[T any](s []T) []T {
 	return s
 }
 
+// utc returns t in UTC, whatever zone it was read in.
+func utc(t time.Time) time.Time { return t.UTC() }
+
+func utcOrNull(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return new(t.UTC())
+}
+
 func seconds(d time.Duration) int { return int(d / time.Second) }

@@ -81,7 +81,7 @@ func (s *server) me(ctx context.Context, _ *struct{}) (*body[wire.Actor], error)
 	}
 	view := wire.Actor{
 		ID: who.Actor.ID, Kind: string(who.Actor.Kind), Name: who.Actor.Name, Username: who.Username, UserID: who.Actor.UserID,
-		Role: string(who.Actor.Role), ExpiresAt: who.ExpiresAt,
+		Role: string(who.Actor.Role), ExpiresAt: utc(who.ExpiresAt),
 	}
 	if who.Actor.Selector != nil {
 		view.Selector = new(who.Actor.Selector.String())

@@ -45,7 +45,7 @@ func (s *server) streamCollection(ctx context.Context, in *ByID) (*huma.StreamRe
 	if err != nil {
 		return nil, err
 	}
-	return &huma.StreamResponse{Body: func(hc huma.Context) {
+	return &huma.StreamResponse{Body: func(hc huma.Context) { //nolint:contextcheck // hc has the context
 		_, w := humachi.Unwrap(hc)
 		st := &stream{w: w, rc: http.NewResponseController(w)}
 		st.follow(hc.Context(), s, c, look)

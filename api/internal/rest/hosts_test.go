@@ -85,7 +85,7 @@ func TestMergePatchOfAHost(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
-			if etag := fmt.Sprintf("%q", fmt.Sprint(got.Version)); r.header.Get("ETag") != etag {
+			if etag := fmt.Sprintf(`"%d"`, got.Version); r.header.Get("ETag") != etag {
 				t.Errorf("ETag = %s, want %s", r.header.Get("ETag"), etag)
 			}
 		})

@@ -49,7 +49,7 @@ func (s *server) idempotent(next http.Handler) http.Handler {
 			replay(w, r, *taken)
 			return
 		}
-		s.once(w, r, actor.ID, key, next)
+		s.once(w, r, actor.ID, key, next) //nolint:contextcheck // r has the context
 	})
 }
 

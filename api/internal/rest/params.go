@@ -42,6 +42,14 @@ func orZero[T any](p *T) T {
 	return *p
 }
 
+// utc returns the time in UTC, nil for none.
+func utc(at *time.Time) *time.Time {
+	if at == nil {
+		return nil
+	}
+	return new(at.UTC())
+}
+
 func secondsOf(n *int) time.Duration { return time.Duration(orZero(n)) * time.Second }
 
 // unsupported refuses the first of the named values that is given.

@@ -125,7 +125,7 @@ func (s *server) nextFirings(ctx context.Context, in *nextInput) (*body[wire.Lis
 	if err != nil {
 		return nil, err
 	}
-	return answer(wire.ListOf(moments, "", func(at time.Time) wire.Moment { return wire.Moment{DueAt: at} })), nil
+	return answer(wire.ListOf(moments, "", func(at time.Time) wire.Moment { return wire.Moment{DueAt: at.UTC()} })), nil
 }
 
 type firingsInput struct {

@@ -35,7 +35,7 @@ func (s *server) listTokens(ctx context.Context, _ *struct{}) (*body[wire.List[w
 }
 
 func tokenView(t store.APIToken) wire.APIToken {
-	return wire.APIToken{ID: t.ID, Name: t.Name, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, LastUsedAt: t.LastUsedAt}
+	return wire.APIToken{ID: t.ID, Name: t.Name, CreatedAt: t.CreatedAt.UTC(), ExpiresAt: utc(t.ExpiresAt), LastUsedAt: utc(t.LastUsedAt)}
 }
 
 type createTokenInput struct{ Body wire.TokenInput }
