@@ -23,6 +23,7 @@ const (
 	completedAge   = 10 * time.Second // completed that long without a claim
 	deadlineMargin = 30 * time.Second // past its deadline that long: its worker cannot end it
 	forgetAge      = 24 * time.Hour
+	forgetBatch    = 10_000
 	registerEvery  = 30 * time.Second
 )
 
@@ -81,7 +82,8 @@ func (w *Sweeper) Sweep(ctx context.Context) error {
 	return w.every(ctx, sweepEvery, "sweep", w.round)
 }
 
-// Housekeep does the rare things until ctx ends: makes partitions, makes queues known, forgets workers.
+// Housekeep does the rare things until ctx ends: makes partitions, makes queues known, forgets workers and
+// answers whose time is over.
 func (w *Sweeper) Housekeep(ctx context.Context) error {
 	return w.every(ctx, registerEvery, "housekeeping", func(ctx context.Context) error {
 		now, err := w.Store.Now(ctx)
@@ -96,7 +98,8 @@ func (w *Sweeper) Housekeep(ctx context.Context) error {
 		for _, worker := range workers {
 			sites = append(sites, worker.Sites...)
 		}
-		return errors.Join(w.Store.MakePartitions(ctx, now), w.Queue.Register(ctx, sites), w.Store.ForgetWorkers(ctx, forgetAge))
+		_, forgotten := w.Store.ForgetExpiredAnswers(ctx, forgetBatch)
+		return errors.Join(w.Store.MakePartitions(ctx, now), w.Queue.Register(ctx, sites), w.Store.ForgetWorkers(ctx, forgetAge), forgotten)
 	})
 }
 

@@ -196,6 +196,10 @@ func TestIdempotencyKeys(t *testing.T) {
 	if a := begin(actor, time.Hour); a != nil {
 		t.Errorf("a key whose time is over = %+v", a)
 	}
+	begin(fleet.NewID(), -time.Second)
+	if n, err := s.ForgetExpiredAnswers(t.Context(), 10); err != nil || n != 1 {
+		t.Errorf("ForgetExpiredAnswers = %d, %v; want the one whose time is over", n, err)
+	}
 }
 
 func TestCredentials(t *testing.T) {

@@ -74,3 +74,11 @@ func (s *Store) ForgetIdempotent(ctx context.Context, actor uuid.UUID, key strin
 	_, err := s.db.Exec(ctx, "delete from idempotency_keys where actor_id = $1 and key = $2", actor, key)
 	return fail(err, "freeing an idempotency key")
 }
+
+// ForgetExpiredAnswers removes at most limit idempotency keys whose time is over.
+func (s *Store) ForgetExpiredAnswers(ctx context.Context, limit int) (int, error) {
+	tag, err := s.db.Exec(ctx, `
+		delete from idempotency_keys where (actor_id, key) in (
+			select actor_id, key from idempotency_keys where expires_at < now() order by expires_at limit $1 for update skip locked)`, limit)
+	return int(tag.RowsAffected()), fail(err, "forgetting idempotent answers")
+}

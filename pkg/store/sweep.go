@@ -47,13 +47,15 @@ func taskIDs(messages []fleet.Message) []uuid.UUID {
 	return ids
 }
 
-// Unclaimed returns at most limit queued tasks whose message was put on the queue longer than age ago and that
-// nobody has claimed, the oldest first.
+// Unclaimed returns the queued tasks whose message was put on the queue longer than age ago and that nobody has
+// claimed: of each site and lane at most limit, the oldest first, so that a site without workers hides no other.
 func (s *Store) Unclaimed(ctx context.Context, age time.Duration, limit int) ([]fleet.Message, error) {
 	rows, _ := s.db.Query(ctx, `
-		select id, epoch, site, priority from tasks
-		where state = 'queued' and dispatched_at < now() - $1::interval
-		order by dispatched_at limit $2`, age, limit)
+		select id, epoch, site, priority from (
+			select id, epoch, site, priority, dispatched_at, row_number() over (partition by site, priority order by dispatched_at) as place
+			from tasks where state = 'queued' and dispatched_at < now() - $1::interval
+		) t
+		where place <= $2 order by dispatched_at`, age, limit)
 	messages, err := pgx.CollectRows(rows, scanMessage)
 	return messages, fail(err, "looking for unclaimed tasks")
 }

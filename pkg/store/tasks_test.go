@@ -186,6 +186,29 @@ func TestHeartbeatTellsOfCancelledTasksAndStrayOnesAreReleased(t *testing.T) {
 	}
 }
 
+func TestASiteWithoutWorkersHidesNoOther(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	for _, name := range []string{"a-1", "a-2", "a-3", "b-1"} {
+		addHost(t, s, name, func(h *fleet.Host) { h.Site = name[:1] })
+	}
+	_, messages := collect(t, s)
+	if err := s.MarkDispatched(t.Context(), messages); err != nil {
+		t.Fatal(err)
+	}
+	waiting, err := s.Unclaimed(t.Context(), -time.Second, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bySite := map[string]int{}
+	for _, m := range waiting {
+		bySite[m.Site]++
+	}
+	if bySite["a"] != 2 || bySite["b"] != 1 {
+		t.Errorf("unclaimed by site = %v, want two of a and the one of b", bySite)
+	}
+}
+
 func TestRingAgain(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
