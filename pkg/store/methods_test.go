@@ -91,7 +91,7 @@ func withoutScope() map[string]string {
 
 		"AddHost": write, "AddHosts": write, "UpdateHost": write, "RequestCancel": write, "DecideHostKey": write, "SuspendHostKeys": write,
 
-		"User": accounts, "UserByName": accounts, "HasUsers": accounts, "AddFirstUser": accounts, "BeginIdempotent": accounts,
+		"User": accounts, "UserByName": accounts, "HasUsers": accounts, "AddFirstUser": accounts, "BeginIdempotent": accounts, "ForgetExpiredAnswers": accounts,
 		"APITokenByHash": accounts, "APITokens": accounts, "RevokeAPIToken": accounts,
 
 		"Credential": secrets, "Credentials": secrets, "CredentialsByName": secrets, "CredentialsByID": secrets,
