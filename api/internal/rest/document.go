@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 
@@ -133,5 +134,7 @@ func (s *server) describeHealth(doc *huma.OpenAPI) {
 	if s.Gatherer != nil {
 		add("metrics", "/metrics", "Metrics for Prometheus", answers("text/plain", text, "200"))
 	}
-	add("openapi", documentPath, "This document", answers(jsonType, &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}, "200"))
+	document := answers(jsonType, &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}, "200")
+	maps.Copy(document, unchangedResponse())
+	add("openapi", documentPath, "This document", document)
 }
