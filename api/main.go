@@ -12,7 +12,7 @@ import (
 )
 
 // version is stamped by the linker.
-var version string //nolint:gochecknoglobals // the linker needs one
+var version string
 
 func main() {
 	os.Exit(process.Run(os.Stderr, "api", serve.Read, func(ctx context.Context, c serve.Config) error {

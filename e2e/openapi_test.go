@@ -2,10 +2,12 @@ package e2e_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -30,7 +32,7 @@ func readContract(document []byte) (*contract, error) {
 	}
 	root, ok := parsed.(map[string]any)
 	if !ok || root["paths"] == nil {
-		return nil, fmt.Errorf("the OpenAPI document has no paths")
+		return nil, errors.New("the OpenAPI document has no paths")
 	}
 	c := &contract{document: root, compiler: jsonschema.NewCompiler(), schemas: map[string]*jsonschema.Schema{}}
 	c.compiler.DefaultDraft(jsonschema.Draft2020)
@@ -82,7 +84,7 @@ func dig(v any, keys ...string) any {
 func (c *contract) check(method, path string, status int, contentType string, body []byte) error {
 	template, ok := c.find(path)
 	if !ok {
-		return fmt.Errorf("the path is not documented")
+		return errors.New("the path is not documented")
 	}
 	method = strings.ToLower(method)
 	operation := dig(c.document, "paths", template, method)
@@ -90,9 +92,9 @@ func (c *contract) check(method, path string, status int, contentType string, bo
 		if status == http.StatusMethodNotAllowed {
 			return nil
 		}
-		return fmt.Errorf("the method is not documented")
+		return errors.New("the method is not documented")
 	}
-	code := fmt.Sprint(status)
+	code := strconv.Itoa(status)
 	if dig(operation, "responses", code) == nil {
 		code = "default"
 	}
@@ -140,7 +142,7 @@ func (c *contract) validate(at string, body []byte) error {
 
 // A recorder is a transport that checks all traffic under /api/v1 and remembers which operations were used.
 type recorder struct {
-	t    testing.TB
+	t    *testing.T
 	next http.RoundTripper
 
 	mu       sync.Mutex

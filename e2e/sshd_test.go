@@ -29,7 +29,7 @@ type sshd struct {
 }
 
 // startSSHD starts a server for the account. extra are further lines of its configuration.
-func startSSHD(t testing.TB, account string, extra ...string) *sshd {
+func startSSHD(t *testing.T, account string, extra ...string) *sshd {
 	t.Helper()
 	program, err := exec.LookPath("/usr/sbin/sshd")
 	if err != nil {
@@ -107,7 +107,7 @@ func openPath(dir string) error {
 	return nil
 }
 
-func (s *sshd) write(t testing.TB, name, content string, mode os.FileMode) {
+func (s *sshd) write(t *testing.T, name, content string, mode os.FileMode) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(content), mode); err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func (s *sshd) write(t testing.TB, name, content string, mode os.FileMode) {
 }
 
 // newHostKey gives the server another host key, which it takes up at its next start or connection.
-func (s *sshd) newHostKey(t testing.TB) {
+func (s *sshd) newHostKey(t *testing.T) {
 	t.Helper()
 	_ = os.Remove(filepath.Join(s.dir, "host_key"))
 	out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(s.dir, "host_key")).CombinedOutput()
@@ -124,7 +124,7 @@ func (s *sshd) newHostKey(t testing.TB) {
 	}
 }
 
-func freePort(t testing.TB) int {
+func freePort(t *testing.T) int {
 	t.Helper()
 	_, port, err := net.SplitHostPort(freeAddr(t))
 	if err != nil {
@@ -138,7 +138,7 @@ func freePort(t testing.TB) int {
 }
 
 // accounts returns who can log in on this machine: as root, root and a plain account with a shell; else ourselves.
-func accounts(t testing.TB) []string {
+func accounts(t *testing.T) []string {
 	t.Helper()
 	me, err := user.Current()
 	if err != nil {
@@ -157,7 +157,7 @@ func accounts(t testing.TB) []string {
 }
 
 // database returns the fields of each line of a file like /etc/passwd.
-func database(t testing.TB, path string) [][]string {
+func database(t *testing.T, path string) [][]string {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -185,7 +185,7 @@ func (s *stack) addHost(name string, server *sshd) string {
 		"name": name, "address": "127.0.0.1", "port": server.port, "labels": map[string]string{"env": "test"}, "credential_id": credential.ID,
 	}, 201, &host)
 	if host.ID == "" {
-		s.t.Fatal(fmt.Errorf("the host has no ID"))
+		s.t.Fatal(errors.New("the host has no ID"))
 	}
 	return host.ID
 }

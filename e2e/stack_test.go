@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -51,7 +52,7 @@ func run(m *testing.M) int {
 
 // The secrets of a stack. They are made by keygen, once per stack.
 type stack struct {
-	t      testing.TB
+	t      *testing.T
 	env    map[string]string
 	http   string // base URL of the api
 	grpc   string
@@ -63,7 +64,7 @@ type stack struct {
 const adminPassword = "correct horse battery"
 
 // newStack returns a stack with databases of its own and nothing running yet.
-func newStack(t testing.TB) *stack {
+func newStack(t *testing.T) *stack {
 	t.Helper()
 	redis, err := embedded.RedisForTests(t.Context())
 	if err != nil {
@@ -85,12 +86,14 @@ func newStack(t testing.TB) *stack {
 	}
 	s.http, s.grpc = "http://"+s.env["ROLLCALL_HTTP_ADDR"], s.env["ROLLCALL_GRPC_ADDR"]
 	s.record = &recorder{t: t, next: &http.Transport{}, used: map[string]int{}}
-	s.client = &http.Client{Transport: s.record, Timeout: 30 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	s.client = &http.Client{
+		Transport: s.record, Timeout: 30 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	return s
 }
 
-func freeAddr(t testing.TB) string {
+func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -102,7 +105,7 @@ func freeAddr(t testing.TB) string {
 
 // A process is one running binary.
 type process struct {
-	t    testing.TB
+	t    *testing.T
 	name string
 	cmd  *exec.Cmd
 	ops  string // base URL of its health
@@ -132,17 +135,13 @@ func (b *safeBuffer) String() string {
 func (s *stack) start(name string, changes map[string]string) *process {
 	s.t.Helper()
 	env := map[string]string{}
-	for k, v := range s.env {
-		env[k] = v
-	}
+	maps.Copy(env, s.env)
 	ops := s.env["ROLLCALL_HTTP_ADDR"]
 	if name != "api" {
 		ops = freeAddr(s.t)
 		env["ROLLCALL_OPS_ADDR"] = ops
 	}
-	for k, v := range changes {
-		env[k] = v
-	}
+	maps.Copy(env, changes)
 	p := &process{t: s.t, name: name, cmd: exec.Command(filepath.Join(bin, name)), ops: "http://" + ops, log: &safeBuffer{}, done: make(chan struct{})}
 	for k, v := range env {
 		p.cmd.Env = append(p.cmd.Env, k+"="+v)
@@ -179,7 +178,7 @@ func (p *process) kill() {
 }
 
 // eventually waits until f says that it is so, and fails with what f last said after the limit.
-func eventually(t testing.TB, limit time.Duration, what string, f func() error) {
+func eventually(t *testing.T, limit time.Duration, what string, f func() error) {
 	t.Helper()
 	deadline := time.Now().Add(limit)
 	tick := time.NewTicker(25 * time.Millisecond)
@@ -210,7 +209,7 @@ func (p *process) ready() {
 }
 
 func status(url string, want int) error {
-	res, err := http.Get(url) //nolint:noctx // a test's own server
+	res, err := http.Get(url)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,8 @@ func up(ctx context.Context, data string, uid int, args ...string) *exec.Cmd {
 // dataDir returns a directory that the account owns.
 func dataDir(t *testing.T, uid int) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "rollcall-up-")
+	// Not t.TempDir: other accounts cannot pass through its parents.
+	dir, err := os.MkdirTemp("", "rollcall-up-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}

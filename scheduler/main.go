@@ -11,7 +11,7 @@ import (
 )
 
 // version is stamped by the linker.
-var version string //nolint:gochecknoglobals // the linker needs one
+var version string
 
 func main() {
 	os.Exit(process.Run(os.Stderr, "scheduler", beat.Read, func(ctx context.Context, c beat.Config) error {

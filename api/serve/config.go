@@ -2,6 +2,7 @@
 package serve
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -75,7 +76,7 @@ func read(r *settings.Reader) Config {
 		r.Refuse("ROLLCALL_SEAL_KEYS", err)
 	}
 	if n := len([]rune(c.AdminPassword)); n > 0 && n < 12 {
-		r.Refuse("ROLLCALL_ADMIN_PASSWORD", fmt.Errorf("is shorter than 12 characters"))
+		r.Refuse("ROLLCALL_ADMIN_PASSWORD", errors.New("is shorter than 12 characters"))
 	}
 	for _, text := range r.List("ROLLCALL_TRUSTED_PROXIES", nil, "10.0.0.0/8,127.0.0.1/32", "networks of the proxies whose X-Forwarded-For is believed") {
 		prefix, err := netip.ParsePrefix(text)

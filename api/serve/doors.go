@@ -23,8 +23,8 @@ const (
 )
 
 // errStarting answers what needs the database before it is prepared.
-var errStarting = fleet.Errorf(fleet.Unavailable, "The process is starting and waits for PostgreSQL; /readyz says when it is ready."). //nolint:gochecknoglobals // an error value
-																	WithCode("starting").WithRetryAfter(time.Second)
+var errStarting = fleet.Errorf(fleet.Unavailable, "The process is starting and waits for PostgreSQL; /readyz says when it is ready.").
+	WithCode("starting").WithRetryAfter(time.Second)
 
 // doors returns the handler of everything that this api serves over HTTP.
 func (s *services) doors(c Config, open *atomic.Bool, stopping <-chan struct{}) (http.Handler, error) {

@@ -2,6 +2,8 @@ package serve
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"net"
@@ -51,8 +53,8 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	var open atomic.Bool // set when the database is prepared
-	doors, err := s.doors(c, &open, ctx.Done())
+	var open atomic.Bool                        // set when the database is prepared
+	doors, err := s.doors(c, &open, ctx.Done()) //nolint:contextcheck // requests bring contexts of their own
 	if err != nil {
 		return err
 	}
@@ -101,7 +103,7 @@ func newServices(c Config, b *process.Backends, log *slog.Logger) (*services, er
 		return nil, err
 	}
 	s.inventory, err = inventory.New(inventory.Config{
-		Store: b.Store, Seals: seals, ValidateKey: remote.ValidatePrivateKey, DigestKey: c.SigningKey, Log: log,
+		Store: b.Store, Seals: seals, ValidateKey: remote.ValidatePrivateKey, DigestKey: digestKey(c.SigningKey), Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -160,4 +162,12 @@ func starting(open *atomic.Bool, fail func(http.ResponseWriter, *http.Request, e
 			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+// digestKey returns the key that tells imported passwords apart, which follows from the signing key and does not lead
+// back to it.
+func digestKey(signing []byte) []byte {
+	mac := hmac.New(sha256.New, signing)
+	_, _ = mac.Write([]byte("rollcall import digest")) // never fails
+	return mac.Sum(nil)
 }

@@ -29,7 +29,7 @@ type client struct {
 func start(t *testing.T, p collector.Plan, shell, path string, ownSession bool) *client {
 	t.Helper()
 	c := &client{mark: "ROLLCALL_TEST_MARK=" + p.Nonce()}
-	c.cmd = exec.Command("/bin/sh", "-c", withShell(p.Command(), shell)) //nolint:noctx // it has to outlive its client
+	c.cmd = exec.Command("/bin/sh", "-c", withShell(p.Command(), shell))
 	c.cmd.Env = []string{"PATH=" + path, c.mark}
 	c.cmd.Stdin = strings.NewReader(withShell(string(p.Script()), shell))
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: ownSession}
@@ -114,7 +114,7 @@ func eventually(t *testing.T, within time.Duration, what string, done func() boo
 func describe(pids []int) string {
 	var b strings.Builder
 	for _, pid := range pids {
-		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) //nolint:errcheck // it may be gone by now
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		fmt.Fprintf(&b, "%d %.60q; ", pid, line)
 	}
 	return b.String()
@@ -160,8 +160,8 @@ func TestNothingIsLeftWhenTheClientHasVanished(t *testing.T) {
 	}{
 		{"as under sshd", func(*testing.T) string { return "/usr/bin:/bin" }, true, true},
 		{"without a session of its own", func(*testing.T) string { return "/usr/bin:/bin" }, false, true},
-		{"without a working timeout", func(t *testing.T) string { return pathWithFailing(t, "timeout") }, true, true},
-		{"without a session and without setsid", func(t *testing.T) string { return pathWithout(t, "setsid") }, false, false},
+		{"without a working timeout", func(t *testing.T) string { t.Helper(); return pathWithFailing(t, "timeout") }, true, true},
+		{"without a session and without setsid", func(t *testing.T) string { t.Helper(); return pathWithout(t, "setsid") }, false, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -219,7 +219,7 @@ func TestACommandThatHangsCostsItsBoundAndNothingElse(t *testing.T) {
 	t.Parallel()
 	paths := map[string]func(*testing.T) string{
 		"with timeout":              func(*testing.T) string { return "/usr/bin:/bin" },
-		"without a working timeout": func(t *testing.T) string { return pathWithFailing(t, "timeout") },
+		"without a working timeout": func(t *testing.T) string { t.Helper(); return pathWithFailing(t, "timeout") },
 	}
 	for shell, words := range shells(t) {
 		for name, path := range paths {

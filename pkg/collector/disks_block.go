@@ -123,8 +123,17 @@ func readPartition(b bag, disk, part string) *blockFacts {
 // transportOf tells how a disk is attached, by where it hangs in the tree of devices.
 func transportOf(place, kname string) string {
 	for _, t := range []struct{ part, name string }{
-		{"/usb", "usb"}, {"/session", "iscsi"}, {"/rport-", "fc"}, {"/sas_", "sas"}, {"/end_device-", "sas"},
-		{"/nvme", "nvme"}, {"/ata", "sata"}, {"/mmc", "mmc"}, {"/virtio", "virtio"}, {"/vbd-", "xen"}, {"/vmbus", "vmbus"},
+		{"/usb", "usb"},
+		{"/session", "iscsi"},
+		{"/rport-", "fc"},
+		{"/sas_", "sas"},
+		{"/end_device-", "sas"},
+		{"/nvme", "nvme"},
+		{"/ata", "sata"},
+		{"/mmc", "mmc"},
+		{"/virtio", "virtio"},
+		{"/vbd-", "xen"},
+		{"/vmbus", "vmbus"},
 	} {
 		if strings.Contains(place, t.part) && !strings.HasPrefix(kname, "dm-") {
 			return t.name

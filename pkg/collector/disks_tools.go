@@ -74,8 +74,14 @@ func addLsblk(r *reader, devices map[string]*blockFacts) {
 			to   **string
 			from *string
 		}{
-			{&d.FSType, n.FSType}, {&d.UUID, n.UUID}, {&d.Label, n.Label}, {&d.PartUUID, n.PartUUID}, {&d.Model, n.Model},
-			{&d.Serial, n.Serial}, {&d.WWN, n.WWN}, {&d.Transport, n.Tran},
+			{&d.FSType, n.FSType},
+			{&d.UUID, n.UUID},
+			{&d.Label, n.Label},
+			{&d.PartUUID, n.PartUUID},
+			{&d.Model, n.Model},
+			{&d.Serial, n.Serial},
+			{&d.WWN, n.WWN},
+			{&d.Transport, n.Tran},
 		} {
 			if value := text(deref(field.from)); value != nil {
 				*field.to = value

@@ -1,6 +1,9 @@
 package collector
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // An identity is what every run is asked, whatever it is for.
 type identity struct {
@@ -33,8 +36,8 @@ func wholeLines(s Section) []byte {
 	if !s.Truncated {
 		return s.Data
 	}
-	for i := len(s.Data) - 1; i >= 0; i-- {
-		if s.Data[i] == '\n' {
+	for i, v := range slices.Backward(s.Data) {
+		if v == '\n' {
 			return s.Data[:i+1]
 		}
 	}

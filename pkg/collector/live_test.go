@@ -213,7 +213,11 @@ func TestTheNetworkReportIsTrueForThisMachine(t *testing.T) {
 		for _, a := range addresses {
 			want = append(want, a.String())
 		}
-		for key := range f["addresses"].(document) {
+		listed, ok := f["addresses"].(document)
+		if !ok {
+			t.Fatalf("the addresses are %T", f["addresses"])
+		}
+		for key := range listed {
 			got = append(got, key)
 		}
 		slices.Sort(want)

@@ -65,7 +65,7 @@ type osMetrics struct {
 }
 
 // readForeignOS tells what can be told of a system with another kernel than Linux.
-func readForeignOS(r *reader) (facts, metrics any) {
+func readForeignOS(r *reader) (osFacts, osMetrics) {
 	f := osFacts{IDLike: []string{}, PkgManagers: []string{}, RebootRequired: rebootFacts{Reasons: []string{}}}
 	f.setIdentity(r.run.identity)
 	f.ID = text(strings.ToLower(r.run.Kernel()))

@@ -169,9 +169,20 @@ func hypervisorOf(b bag, r *reader) string {
 	firmware := readBag(r.peek("dmi"))
 	names := strings.ToLower(firmware.first("sys_vendor") + " " + firmware.first("product_name") + " " + firmware.first("bios_vendor"))
 	for _, known := range []struct{ part, name string }{
-		{"vmware", "vmware"}, {"virtualbox", "oracle"}, {"innotek", "oracle"}, {"amazon ec2", "amazon"}, {"kvm", "kvm"},
-		{"qemu", "kvm"}, {"google compute", "google"}, {"microsoft corporation virtual", "microsoft"}, {"xen", "xen"},
-		{"parallels", "parallels"}, {"bhyve", "bhyve"}, {"openstack", "kvm"}, {"digitalocean", "kvm"}, {"alibaba", "kvm"},
+		{"vmware", "vmware"},
+		{"virtualbox", "oracle"},
+		{"innotek", "oracle"},
+		{"amazon ec2", "amazon"},
+		{"kvm", "kvm"},
+		{"qemu", "kvm"},
+		{"google compute", "google"},
+		{"microsoft corporation virtual", "microsoft"},
+		{"xen", "xen"},
+		{"parallels", "parallels"},
+		{"bhyve", "bhyve"},
+		{"openstack", "kvm"},
+		{"digitalocean", "kvm"},
+		{"alibaba", "kvm"},
 	} {
 		if strings.Contains(names, known.part) {
 			return known.name

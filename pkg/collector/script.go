@@ -2,6 +2,7 @@ package collector
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -151,7 +152,7 @@ func buildScript(nonce string, deadlineSeconds int64, sections []section) []byte
 			fmt.Fprintf(&calls, "sec %s %d\n", s.name, s.cap+1)
 		}
 	}
-	body := strings.NewReplacer("%NONCE%", nonce, "%DEADLINE%", fmt.Sprint(deadlineSeconds)).Replace(prologue)
+	body := strings.NewReplacer("%NONCE%", nonce, "%DEADLINE%", strconv.FormatInt(deadlineSeconds, 10)).Replace(prologue)
 	if strings.Contains(functions.String(), "lim ") {
 		body += bounded
 	}

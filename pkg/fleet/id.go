@@ -13,7 +13,7 @@ func NewIDAt(t time.Time) uuid.UUID {
 	var id uuid.UUID
 	_, _ = rand.Read(id[6:]) // crypto/rand.Read never fails
 	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(t.UnixMilli())) //nolint:gosec // the millisecond is positive until the year 10889
+	binary.BigEndian.PutUint64(ms[:], uint64(t.UnixMilli()))
 	copy(id[:6], ms[2:])
 	id[6] = id[6]&0x0f | 0x70
 	id[8] = id[8]&0x3f | 0x80

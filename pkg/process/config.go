@@ -83,7 +83,7 @@ func Others(r *settings.Reader) {
 func Logger(w io.Writer, service string, o telemetry.Options) *slog.Logger {
 	o.Service = service
 	if f, ok := w.(*os.File); ok {
-		o.Terminal = term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor fits
+		o.Terminal = term.IsTerminal(int(f.Fd()))
 	}
 	return telemetry.NewLogger(w, o)
 }

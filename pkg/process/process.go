@@ -112,7 +112,7 @@ func (b *Backends) migrate(ctx context.Context) error {
 	}
 	app, err := url.Parse(b.config.DatabaseURL)
 	if err != nil || app.User == nil {
-		return fmt.Errorf("DATABASE_URL must be a URL with a user when DATABASE_OWNER_URL is set")
+		return errors.New("DATABASE_URL must be a URL with a user when DATABASE_OWNER_URL is set")
 	}
 	return store.Migrate(ctx, b.config.OwnerURL, app.User.Username())
 }
@@ -135,13 +135,13 @@ func (b *Backends) Insist(ctx context.Context, who string, f func() error) error
 		InitialInterval: 200 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 1.7, MaxInterval: 5 * time.Second,
 	}), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, next time.Duration) {
 		waited = true
-		b.log.WarnContext(ctx, who+" is not ready; trying again", "error", err, "next_try_in", next.Round(time.Millisecond))
+		b.log.WarnContext(ctx, "not ready; trying again", "backend", who, "error", err, "next_try_in", next.Round(time.Millisecond))
 	}))
 	if err != nil {
 		return fmt.Errorf("waiting for %s: %w", who, err)
 	}
 	if waited {
-		b.log.InfoContext(ctx, who+" is ready")
+		b.log.InfoContext(ctx, "ready again", "backend", who)
 	}
 	return nil
 }

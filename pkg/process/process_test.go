@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -32,15 +33,13 @@ func TestConfigurationIsRefusedByName(t *testing.T) {
 		{"an unknown way to migrate", "ROLLCALL_MIGRATE", "maybe"},
 		{"an unknown level", "ROLLCALL_LOG_LEVEL", "loud"},
 		{"retention, which does not exist yet", "ROLLCALL_RETENTION", "13 months"},
-		{"a variable that nobody knows", "ROLLCALL_LOG_LEVLE", "info"},
+		{"a variable that nobody knows", "ROLLCALL_LOG_LEVELS", "info"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			environ := map[string]string{}
-			for k, v := range good {
-				environ[k] = v
-			}
+			maps.Copy(environ, good)
 			environ[tt.variable] = tt.value
 			r := settings.NewReader(environ)
 			process.Read(r)
@@ -107,7 +106,7 @@ func TestWhoIsNotThereIsNamed(t *testing.T) {
 	if err := b.WaitForRedis(ctx); err == nil {
 		t.Error("WaitForRedis of nothing succeeded")
 	}
-	for _, who := range []string{"PostgreSQL is not ready", "Redis is not ready"} {
+	for _, who := range []string{"backend=PostgreSQL", "backend=Redis", "not ready"} {
 		if !strings.Contains(out.String(), who) {
 			t.Errorf("the log lacks %q: %s", who, &out)
 		}

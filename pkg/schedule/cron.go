@@ -54,7 +54,7 @@ func parse(expression string) (cron.Schedule, error) {
 	spec, err := parser.Parse(expression)
 	if err != nil {
 		return nil, fleet.InvalidField("cron", "expected five fields (minute hour day month weekday), six with seconds first, "+
-			"@daily or the like, or @every and a duration: %v", err).WithCode("invalid_cron")
+			"@daily or the like, or @every and a duration").WithCode("invalid_cron")
 	}
 	if every, ok := spec.(cron.ConstantDelaySchedule); ok && every.Delay < minEvery {
 		return nil, fleet.InvalidField("cron", "at most once a second")

@@ -27,7 +27,7 @@ const (
 )
 
 // errFired undoes the collection of a moment that has been fired before, say by a clock that was set back.
-var errFired = fleet.Errorf(fleet.Conflict, "fired already") //nolint:gochecknoglobals // a sentinel, never written
+var errFired = fleet.Errorf(fleet.Conflict, "fired already")
 
 // Run fires what is due until ctx ends.
 func (svc *Service) Run(ctx context.Context) error {
@@ -157,13 +157,13 @@ func (svc *Service) actor(ctx context.Context, tx *store.Store, s fleet.Schedule
 	a.Role = owner.Role
 	if owner.Selector != "" {
 		selector, err := fleet.ParseSelector(owner.Selector)
-		if err != nil {
-			return a, ReasonOwner, nil
-		}
 		a.Selector = &selector
+		if err != nil { // nothing is nobody's to see
+			return a, ReasonOwner, nil //nolint:nilerr // a firing says why there is no collection
+		}
 	}
-	if a.Require(fleet.Operator) != nil {
-		return a, ReasonOwner, nil
+	if err := a.Require(fleet.Operator); err != nil {
+		return a, ReasonOwner, nil //nolint:nilerr // a firing says why there is no collection
 	}
 	return a, "", nil
 }

@@ -121,8 +121,10 @@ func newDesk(t *testing.T) *desk {
 			}, &selector)
 		},
 	})
-	_, err := s.AddHost(t.Context(), fleet.Host{ID: fleet.NewID(), Name: "web-1", Address: "192.0.2.1", Port: 22,
-		Site: fleet.DefaultSite, Connection: fleet.ConnectionSSH, Enabled: true})
+	_, err := s.AddHost(t.Context(), fleet.Host{
+		ID: fleet.NewID(), Name: "web-1", Address: "192.0.2.1", Port: 22,
+		Site: fleet.DefaultSite, Connection: fleet.ConnectionSSH, Enabled: true,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

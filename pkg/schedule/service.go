@@ -32,7 +32,7 @@ type Service struct {
 // New returns a Service.
 func New(c Config) *Service { return &Service{Config: c} }
 
-var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._:-]{0,127}$`) //nolint:gochecknoglobals // compiled once
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._:-]{0,127}$`)
 
 // check returns s with its defaults filled in, and its timetable, or what is wrong with it.
 func (svc *Service) check(s fleet.Schedule) (fleet.Schedule, Timetable, error) {

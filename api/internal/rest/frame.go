@@ -97,10 +97,10 @@ func logRequest(r *http.Request, log *slog.Logger, rec *record, w middleware.Wra
 	switch {
 	case rec.err != nil && fleet.KindOf(rec.err) == fleet.Internal, status == http.StatusInternalServerError:
 		level = slog.LevelError
+	case isProbe(r.URL.Path), !strings.HasPrefix(r.URL.Path, prefix) && status < http.StatusBadRequest:
+		level = slog.LevelDebug // health, metrics and documents are asked for all the time; Health logs what changes
 	case status == http.StatusServiceUnavailable:
 		level = slog.LevelWarn
-	case !strings.HasPrefix(r.URL.Path, prefix) && status < http.StatusBadRequest:
-		level = slog.LevelDebug // health, metrics and documents are asked for all the time
 	}
 	attrs := []slog.Attr{
 		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", status),
@@ -114,6 +114,8 @@ func logRequest(r *http.Request, log *slog.Logger, rec *record, w middleware.Wra
 	}
 	log.LogAttrs(r.Context(), level, "request", attrs...)
 }
+
+func isProbe(path string) bool { return path == "/healthz" || path == "/readyz" || path == "/health" }
 
 // noStore keeps answers out of caches that do not ask first.
 func noStore(next http.Handler) http.Handler {

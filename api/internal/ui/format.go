@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -85,7 +86,7 @@ func readNode(d *json.Decoder, name, path string, depth int, left *int) (node, e
 	case json.Number:
 		n.Scalar, n.Kind = v.String(), "number"
 	case bool:
-		n.Scalar, n.Kind = fmt.Sprint(v), "bool"
+		n.Scalar, n.Kind = strconv.FormatBool(v), "bool"
 	case nil:
 		n.Scalar, n.Kind = "unknown", "null"
 	}
@@ -94,7 +95,7 @@ func readNode(d *json.Decoder, name, path string, depth int, left *int) (node, e
 
 func (n node) fill(d *json.Decoder, open json.Delim, depth int, left *int) (node, error) {
 	for i := 0; d.More(); i++ {
-		name := fmt.Sprint(i)
+		name := strconv.Itoa(i)
 		if open == '{' {
 			token, err := d.Token()
 			if err != nil {

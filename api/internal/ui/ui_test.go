@@ -17,12 +17,11 @@ import (
 	"github.com/rollcallhq/rollcall/api/internal/ui"
 	"github.com/rollcallhq/rollcall/pkg/account"
 	"github.com/rollcallhq/rollcall/pkg/collection"
+	"github.com/rollcallhq/rollcall/pkg/ephemeral"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/queue"
 	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/storetest"
-
-	"github.com/rollcallhq/rollcall/pkg/ephemeral"
 )
 
 // accounts lets one user in.
@@ -104,8 +103,10 @@ func (s *site) do(r *http.Request) (int, string, http.Header) {
 func (s *site) collected(name string, state fleet.TaskState, failure *fleet.Failure) (fleet.Host, fleet.Collection) {
 	s.t.Helper()
 	ctx := s.t.Context()
-	h, err := s.store.AddHost(ctx, fleet.Host{ID: fleet.NewID(), Name: name, Address: "192.0.2.7", Port: 22, Site: fleet.DefaultSite,
-		Connection: fleet.ConnectionSSH, Enabled: true, Labels: map[string]string{"env": "<prod>"}})
+	h, err := s.store.AddHost(ctx, fleet.Host{
+		ID: fleet.NewID(), Name: name, Address: "192.0.2.7", Port: 22, Site: fleet.DefaultSite,
+		Connection: fleet.ConnectionSSH, Enabled: true, Labels: map[string]string{"env": "<prod>"},
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -130,7 +130,7 @@ func (u *run) run(ctx context.Context) error {
 }
 
 // errDone ends a run whose job is done.
-var errDone = fleet.Errorf(fleet.OK, "done") //nolint:gochecknoglobals // a sentinel, never written
+var errDone = fleet.Errorf(fleet.OK, "done")
 
 func named(part string, err error) error {
 	if err != nil {
