@@ -57,7 +57,10 @@ func TestPages(t *testing.T) {
 func TestPagesAreFetchedAsTheyAreRead(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, pagesOf("a", "b", "c"))
-	for h := range f.client(t).Hosts(t.Context(), client.HostQuery{}) {
+	for h, err := range f.client(t).Hosts(t.Context(), client.HostQuery{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		if h.Name == "b" {
 			break
 		}

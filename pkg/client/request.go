@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -96,9 +97,7 @@ type answer struct {
 
 func (c *Client) get(ctx context.Context, path string, query url.Values, out any) error {
 	r := c.newCall(http.MethodGet, path, nil)
-	for name, values := range query {
-		r.query[name] = values
-	}
+	maps.Copy(r.query, query)
 	return c.do(ctx, r, out)
 }
 
@@ -206,9 +205,7 @@ func (c *Client) send(ctx context.Context, r call, token string) (*http.Response
 	if err != nil {
 		return nil, err
 	}
-	for name, values := range r.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, r.header)
 	req.Header.Set("User-Agent", c.userAgent)
 	if req.Header.Get("Accept") == "" {
 		req.Header.Set("Accept", jsonType)

@@ -6,34 +6,22 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/rollcallhq/rollcall/pkg/wire"
 )
 
-// Health is how well a server is.
-type Health struct {
-	Status    string                 `json:"status"` // ok, degraded or down
-	Timestamp time.Time              `json:"timestamp"`
-	Checks    map[string]HealthCheck `json:"checks"`
-}
-
-// A HealthCheck is how well one thing is that a server needs.
-type HealthCheck struct {
-	Status    string  `json:"status"` // ok or down
-	LatencyMS float64 `json:"latency_ms"`
-	Reason    string  `json:"reason,omitempty"`
-}
-
 // Health asks a server how well it is. One that says that it is down is no error.
-func (c *Client) Health(ctx context.Context) (Health, error) {
+func (c *Client) Health(ctx context.Context) (wire.Health, error) {
 	r := c.newCall(http.MethodGet, "", nil)
 	r.path, r.open, r.again = "/health", true, false
 	a, err := c.exchange(ctx, r)
 	if err != nil {
-		return Health{}, err
+		return wire.Health{}, err
 	}
-	var h Health
+	var h wire.Health
 	isHealth := isMedia(a.header, jsonType) && json.Unmarshal(a.content, &h) == nil && h.Status != ""
 	if !isHealth || a.status != http.StatusOK && a.status != http.StatusServiceUnavailable {
-		return Health{}, errorOf(r, a)
+		return wire.Health{}, errorOf(r, a)
 	}
 	return h, nil
 }

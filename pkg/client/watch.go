@@ -63,7 +63,7 @@ type watch struct {
 }
 
 // errNoStream says that events cannot be had, and polling can.
-var errNoStream = errors.New("the server's events do not come through") //nolint:gochecknoglobals // a sentinel, never written
+var errNoStream = errors.New("the server's events do not come through")
 
 func (w *watch) run(ctx context.Context) error {
 	look := w.stream

@@ -87,9 +87,11 @@ func TestWatch(t *testing.T) {
 			stream(w, sse("end", ended))
 		}},
 		{name: "lost connections make us poll in the end", want: []int{0, 2, 3}, poll: polled, events: func(w http.ResponseWriter, _ *http.Request, _ int) { hangUp(w) }},
-		{name: "a collection that does not exist is an error", fails: true,
+		{
+			name: "a collection that does not exist is an error", fails: true,
 			events: func(w http.ResponseWriter, _ *http.Request, _ int) { problem(w, http.StatusNotFound, "not_found") },
-			poll:   func(w http.ResponseWriter, _ int) { problem(w, http.StatusNotFound, "not_found") }},
+			poll:   func(w http.ResponseWriter, _ int) { problem(w, http.StatusNotFound, "not_found") },
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -149,7 +151,10 @@ func TestWatchCanBeLeft(t *testing.T) {
 		<-r.Context().Done()
 	})
 	n := 0
-	for range f.client(t).Watch(t.Context(), uuid.New()) {
+	for _, err := range f.client(t).Watch(t.Context(), uuid.New()) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		n++
 		break
 	}

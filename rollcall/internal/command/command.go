@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -37,6 +38,20 @@ type commands struct {
 	Simulate simulateCommand `cmd:"" help:"Serve simulated SSH hosts on loopback, to try things on."`
 	Migrate  migrateCommand  `cmd:"" help:"Bring the database's schema up to date."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
+
+	Login       loginCommand       `cmd:"" help:"Sign in at a server, and stay signed in."`
+	Logout      logoutCommand      `cmd:"" help:"Sign out, at once and everywhere this session is used."`
+	Whoami      whoamiCommand      `cmd:"" help:"Show who is asking, and with which role."`
+	Hosts       hostsCommand       `cmd:"" help:"The machines to collect from."`
+	HostKeys    hostKeysCommand    `cmd:"" help:"The SSH keys that hosts have shown, and which are trusted."`
+	Credentials credentialsCommand `cmd:"" help:"What lets us into hosts."`
+	Collect     collectCommand     `cmd:"" help:"Collect reports from hosts."`
+	Collections collectionsCommand `cmd:"" help:"What was asked of hosts, and how far it is."`
+	Reports     reportsCommand     `cmd:"" help:"What was learned from hosts."`
+	Schedules   schedulesCommand   `cmd:"" help:"When to collect what, again and again."`
+	Tokens      tokensCommand      `cmd:"" help:"Your API tokens, for scripts."`
+	Doctor      doctorCommand      `cmd:"" help:"Say in plain words what is wrong between this machine and a report."`
+	Completion  completionCommand  `cmd:"" help:"Print a script that completes commands in a shell."`
 }
 
 // partly is the error of a command that did some of what it was asked to.
@@ -53,6 +68,7 @@ func Run(ctx context.Context, in Invocation) int {
 		kong.Exit(func(code int) { status = code }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(in),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.UsageOnError())
 	if err != nil {
 		_, _ = fmt.Fprintln(in.Stderr, "rollcall:", err)
@@ -67,10 +83,26 @@ func Run(ctx context.Context, in Invocation) int {
 		return status
 	}
 	if err != nil {
-		_, _ = fmt.Fprintf(in.Stderr, "rollcall: %v\nrollcall --help explains the commands.\n", err)
+		_, _ = fmt.Fprintf(in.Stderr, "rollcall: %s\n%s\n", plain(err.Error()), hint(err))
 		return exitUsage
 	}
 	return report(in.Stderr, parsed.Run())
+}
+
+// hint returns where to read how a command is called.
+func hint(err error) string {
+	command := "rollcall"
+	e, ok := errors.AsType[*kong.ParseError](err)
+	if ok && e.Context != nil {
+		if node := e.Context.Selected(); node != nil {
+			command = node.FullPath()
+		}
+	}
+	text := command + " --help explains it."
+	if command != "rollcall" && strings.HasPrefix(err.Error(), "unexpected argument") {
+		text += " What holds spaces or * has to be in quotes."
+	}
+	return text
 }
 
 // report prints why a command failed, if it did, and returns the exit status.
@@ -78,7 +110,7 @@ func report(stderr io.Writer, err error) int {
 	if err == nil {
 		return exitDone
 	}
-	_, _ = fmt.Fprintln(stderr, "rollcall:", err)
+	_, _ = fmt.Fprintln(stderr, "rollcall:", explain(err))
 	if _, ok := errors.AsType[partly](err); ok {
 		return exitPartly
 	}
@@ -91,4 +123,4 @@ func report(stderr io.Writer, err error) int {
 // usage is the error of a call that makes no sense as it is.
 type usage struct{ error }
 
-var errSimulate = errors.New("--simulate takes a number from 0 to 10000") //nolint:gochecknoglobals // an error value
+var errSimulate = errors.New("--simulate takes a number from 0 to 10000")

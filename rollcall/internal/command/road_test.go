@@ -1,0 +1,213 @@
+package command_test
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rollcallhq/rollcall/pkg/storetest"
+	"github.com/rollcallhq/rollcall/rollcall/internal/command"
+)
+
+const adminPassword = "correct horse battery"
+
+// startUp runs everything in this process, with three simulated hosts, and returns where it answers.
+func startUp(t *testing.T) string {
+	t.Helper()
+	database, data := storetest.Empty(t), t.TempDir() // they outlive what runs on them
+	ctx, stop := context.WithCancel(t.Context())
+	var stdout, stderr safeBuffer
+	ended := make(chan int, 1)
+	go func() {
+		ended <- command.Run(ctx, command.Invocation{
+			Args:    []string{"up", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--data", data, "--simulate", "3"},
+			Environ: []string{"DATABASE_URL=" + database, "ROLLCALL_ADMIN_PASSWORD=" + adminPassword, "PATH=" + os.Getenv("PATH")},
+			Stdout:  &stdout, Stderr: &stderr, Version: "test",
+		})
+	}()
+	t.Cleanup(func() {
+		stop()
+		if status := <-ended; status != 0 {
+			t.Errorf("up ended with the status %d: %s", status, stderr.String())
+		}
+	})
+	address := regexp.MustCompile(`Rollcall is at (http://\S+) `)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.NewTimer(2 * time.Minute)
+	defer limit.Stop()
+	for {
+		if found := address.FindStringSubmatch(stderr.String()); found != nil {
+			return found[1]
+		}
+		select {
+		case <-tick.C:
+		case status := <-ended:
+			ended <- status
+			t.Fatalf("up ended with the status %d: %s", status, stderr.String())
+		case <-limit.C:
+			t.Fatalf("up did not come up: %s%s", stdout.String(), stderr.String())
+		}
+	}
+}
+
+// closedPort returns a port of loopback at which nothing listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// cell returns a cell of the first row of CSV.
+func (r result) cell(t *testing.T, column string) string {
+	t.Helper()
+	rows, err := csv.NewReader(strings.NewReader(r.stdout)).ReadAll()
+	if err != nil || len(rows) < 2 {
+		t.Fatalf("no row in %q: %v", r.stdout, err)
+	}
+	for i, name := range rows[0] {
+		if name == column {
+			return rows[1][i]
+		}
+	}
+	t.Fatalf("no column %s in %v", column, rows[0])
+	return ""
+}
+
+// A road is a user on the way through the commands, on the real thing.
+type road struct {
+	user
+	t  *testing.T
+	at string // the server
+}
+
+// rc runs a command.
+func (r road) rc(args ...string) result { return r.run(r.t.Context(), "", args...) }
+
+// TestTheRoad uses the commands in the order in which somebody new would.
+func TestTheRoad(t *testing.T) {
+	t.Parallel()
+	r := road{t: t, at: startUp(t), user: newUser(t)}
+	r.run(t.Context(), "not the password\n", "login", r.at, "--password-stdin").must(t, 1, "user name or password is wrong")
+	r.run(t.Context(), adminPassword+"\n", "login", r.at, "--password-stdin").must(t, 0, "as admin (admin)")
+	r.rc("whoami", "-o", "json").must(t, 0, `"role": "admin"`)
+	r.rc("doctor").must(t, 0, "All is well", "database is ok", "You are admin")
+	for _, part := range []func(){r.hosts, r.imports, r.credentials, r.collect, r.collections, r.reports, r.hostKeys, r.schedules, r.tokens} {
+		part()
+	}
+	r.expire(t) // a session outlives its access token
+	r.rc("hosts", "ls").must(t, 0, "localhost")
+	r.rc("whoami").must(t, 0)
+	r.rc("logout").must(t, 0, "Signed out of "+r.at)
+	r.rc("hosts", "ls").must(t, 1, "nobody is signed in")
+}
+
+func (r road) hosts() {
+	r.rc("hosts", "ls").must(r.t, 0, "localhost", "sim-0001", "sim-0003", "succeeded")
+	r.rc("hosts", "ls", "simulated=true", "--q", "0002", "-o", "csv").must(r.t, 0, "sim-0002,127.0.0.1,")
+	r.rc("hosts", "ls", "env =").must(r.t, 1, "position 6", "A selector is")
+	r.rc("hosts", "add", "dead", "127.0.0.1", "--port", closedPort(r.t), "-l", "env=test", "-l", "note=a,b").must(r.t, 0, "Added dead")
+	r.rc("hosts", "add", "dead").must(r.t, 1, "exists already")
+	id := r.rc("hosts", "show", "dead", "-o", "csv").must(r.t, 0, `"env=test,note=a,b"`).cell(r.t, "id")
+	r.rc("hosts", "show", id).must(r.t, 0, "dead", "tofu")
+	r.rc("hosts", "show", "nobody").must(r.t, 1, "rollcall hosts ls")
+	r.rc("hosts", "add", "bad name", "x", "--port", "99999").must(r.t, 1, "name:", "port:")
+}
+
+func (r road) imports() {
+	file := filepath.Join(r.t.TempDir(), "hosts.ndjson")
+	lines := `{"name":"imp-1","address":"192.0.2.1","enabled":false}` + "\n" + `{"name":"imp 2","address":"192.0.2.1"}` + "\n" + "nonsense\n"
+	if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	r.rc("hosts", "import", file, "--dry-run").must(r.t, 3, "1 created, 0 updated, 0 unchanged, 2 refused. Nothing was stored.")
+	r.rc("hosts", "show", "imp-1").must(r.t, 1)
+	r.run(r.t.Context(), lines, "hosts", "import", "-").must(r.t, 3, "1 created", "imp 2", "not JSON")
+	r.rc("hosts", "import", file, "-o", "csv").must(r.t, 3, "1,imp-1,unchanged")
+	r.rc("hosts", "rm", "imp-1", "nobody").must(r.t, 3, "Retired imp-1", "1 of 2")
+}
+
+func (r road) credentials() {
+	r.run(r.t.Context(), "s3cret-of-hosts\n", "credentials", "add", "old", "-u", "root", "--password-stdin").must(r.t, 0, "Added old")
+	r.rc("hosts", "add", "uses-old", "-c", "old", "--disabled").must(r.t, 0)
+	r.rc("credentials", "ls").must(r.t, 0, "old", "password", "root")
+	r.rc("credentials", "rm", "old").must(r.t, 1, "hosts use this credential")
+	r.rc("hosts", "rm", "uses-old").must(r.t, 0)
+	r.rc("credentials", "rm", "old").must(r.t, 0, "Deleted old")
+	r.rc("credentials", "add", "c", "-u", "root", "--private-key", os.Args[0]).must(r.t, 1)
+}
+
+func (r road) collect() {
+	r.rc("collect", "simulated=true", "--dry-run").must(r.t, 0, "3 hosts would be asked for os,")
+	r.rc("collect", "simulated=true", "--wait", "-t", "os,cpu").must(r.t, 0, "succeeded: 3 of 3 hosts collected")
+	r.rc("collect", "name=dead or simulated=true", "--wait", "-t", "os", "--deadline", "2s").must(r.t, 3, "1 × tcp_refused", "Hosts: dead", "What to do")
+	r.rc("collect", "name=dead", "--wait", "--deadline", "2s").must(r.t, 1, "brought nothing")
+	r.rc("collect", "name=nobody").must(r.t, 1, "no enabled host")
+	r.rc("collect", "*", "-t", "weather").must(r.t, 1, "report type")
+}
+
+func (r road) collections() {
+	id := r.rc("collections", "ls", "--limit", "1", "-o", "csv").must(r.t, 0).cell(r.t, "id")
+	r.rc("collections", "show", id).must(r.t, 0, "failed", "tcp_refused")
+	r.rc("collections", "show", id, "--tasks", "--state", "failed", "--code", "tcp_refused").must(r.t, 0, "dead")
+	r.rc("collections", "show", id, "--tasks", "--code", "nonsense").must(r.t, 1, "no such code")
+	r.rc("collections", "watch", id).must(r.t, 1)
+	r.rc("collections", "cancel", id).must(r.t, 1, "ended already")
+	r.rc("collections", "retry", id, "--wait", "-o", "json").must(r.t, 1, `"tcp_refused": 1`)
+	r.rc("collections", "show", "0199a1b2-0000-7000-8000-000000000001").must(r.t, 1, "no such collection")
+}
+
+func (r road) reports() {
+	id := r.rc("reports", "ls", "sim-0001", "-t", "os", "--limit", "1", "-o", "csv").must(r.t, 0).cell(r.t, "id")
+	var report struct{ Host, Type string }
+	if err := json.Unmarshal([]byte(r.rc("reports", "show", id, "-o", "json").must(r.t, 0).stdout), &report); err != nil || report.Host != "sim-0001" || report.Type != "os" {
+		r.t.Errorf("got %v, %v", report, err)
+	}
+	r.rc("reports", "show", "sim-0001", "memory").must(r.t, 0, "facts.", "metrics.")
+	r.rc("reports", "show", "dead", "os").must(r.t, 1, "no report of this type yet", "rollcall collect")
+	r.rc("reports", "show", "sim-0001").must(r.t, 2, "a type such as os")
+	r.rc("reports", "ls", "--until", "2001-01-01T00:00:00Z").must(r.t, 0, "There are none.")
+}
+
+func (r road) hostKeys() {
+	fingerprint := r.rc("host-keys", "ls", "sim-0002", "-o", "csv").must(r.t, 0, "trusted").cell(r.t, "fingerprint")
+	r.rc("host-keys", "trust", "sim-0002").must(r.t, 1, "no key of the host waits")
+	r.rc("host-keys", "revoke", "sim-0002", fingerprint, "--reason", "a drill").must(r.t, 0, "is revoked")
+	r.rc("host-keys", "ls", "sim-0002").must(r.t, 0, "a drill")
+	r.rc("collect", "name=sim-0002", "--wait").must(r.t, 1, "hostkey_revoked")
+}
+
+func (r road) schedules() {
+	r.rc("schedules", "add", "hourly", "@every 1h", "simulated=true and not name=sim-0002", "-t", "os").must(r.t, 0, "Added hourly", "due in")
+	r.rc("schedules", "add", "bad", "x y", "*").must(r.t, 1, "cron")
+	r.rc("schedules", "ls").must(r.t, 0, "hourly", "@every 1h")
+	r.rc("schedules", "next", "hourly", "-n", "2", "-o", "csv").must(r.t, 0, "due_at")
+	r.rc("schedules", "firings", "hourly").must(r.t, 0, "There are none.")
+	r.rc("schedules", "run", "hourly", "--wait").must(r.t, 0, "2 of 2 hosts collected")
+	r.rc("schedules", "rm", "hourly", "nobody").must(r.t, 3, "Deleted hourly", "rollcall schedules ls")
+}
+
+func (r road) tokens() {
+	token := strings.TrimSpace(r.rc("tokens", "create", "ci", "--expires", "30d").must(r.t, 0).stdout)
+	ci := r.with("ROLLCALL_URL="+r.at, "ROLLCALL_TOKEN="+token)
+	ci.run(r.t.Context(), "", "whoami").must(r.t, 0, "ci", "token")
+	ci.run(r.t.Context(), "", "logout").must(r.t, 2, "ROLLCALL_TOKEN")
+	r.rc("tokens", "ls").must(r.t, 0, "ci", "in 29d")
+	r.rc("tokens", "revoke", "ci").must(r.t, 0, "Revoked ci")
+	ci.run(r.t.Context(), "", "whoami").must(r.t, 1, "not valid")
+}

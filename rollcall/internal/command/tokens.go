@@ -1,0 +1,102 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/rollcallhq/rollcall/pkg/client"
+	"github.com/rollcallhq/rollcall/pkg/wire"
+)
+
+type tokensCommand struct {
+	Ls     tokensLsCommand     `cmd:"" help:"List your API tokens, without their secrets."`
+	Create tokensCreateCommand `cmd:"" help:"Make an API token, and print it this once."`
+	Revoke tokensRevokeCommand `cmd:"" help:"Make API tokens worthless, at once."`
+}
+
+func tokenColumns() []column[wire.APIToken] {
+	return []column[wire.APIToken]{
+		col("NAME", func(t wire.APIToken) any { return t.Name }),
+		col("CREATED", func(t wire.APIToken) any { return t.CreatedAt }),
+		col("EXPIRES", func(t wire.APIToken) any { return t.ExpiresAt }),
+		col("LAST USED", func(t wire.APIToken) any { return t.LastUsedAt }),
+		col("ID", func(t wire.APIToken) any { return t.ID }),
+	}
+}
+
+type tokensLsCommand struct{ output }
+
+// Run lists API tokens.
+func (c tokensLsCommand) Run(ctx context.Context, in Invocation) error {
+	server, err := connect(in)
+	if err != nil {
+		return err
+	}
+	tokens, err := server.Tokens(ctx)
+	if err != nil {
+		return err
+	}
+	return list(in, c.output, seqOf(tokens), tokenColumns()...)
+}
+
+type tokensCreateCommand struct {
+	Name    string   `arg:"" help:"What it is for."`
+	Expires lifetime `help:"How long it is good, such as 90d or 12h; for ever without it." placeholder:"TIME"`
+	output
+}
+
+// Run makes an API token. On standard output there is nothing but the token, for scripts.
+func (c tokensCreateCommand) Run(ctx context.Context, in Invocation) error {
+	server, err := connect(in)
+	if err != nil {
+		return err
+	}
+	request := wire.TokenInput{Name: c.Name}
+	if c.Expires > 0 {
+		request.ExpiresAt = new(time.Now().Add(time.Duration(c.Expires)).UTC().Truncate(time.Second))
+	}
+	token, err := server.CreateToken(ctx, request)
+	if err != nil {
+		return err
+	}
+	if c.Output != asTable {
+		columns := []column[wire.NewAPIToken]{col("TOKEN", func(t wire.NewAPIToken) any { return t.Token })}
+		for _, known := range tokenColumns() {
+			columns = append(columns, col(known.name, func(t wire.NewAPIToken) any { return known.value(t.APIToken) }))
+		}
+		return one(in, c.output, token, columns...)
+	}
+	_, _ = fmt.Fprintf(in.Stderr, "The token %s is shown this once. Use it as %s, with %s=%s.\n", plain(token.Name), envToken, envURL, server.BaseURL())
+	_, err = fmt.Fprintln(in.Stdout, token.Token)
+	return err
+}
+
+type tokensRevokeCommand struct {
+	Tokens []string `arg:"" name:"token" help:"Names or IDs."`
+}
+
+// Run revokes API tokens.
+func (c tokensRevokeCommand) Run(ctx context.Context, in Invocation) error {
+	server, err := connect(in)
+	if err != nil {
+		return err
+	}
+	return each(in, c.Tokens, func(name string) (string, error) {
+		token, err := findToken(ctx, server, name)
+		if err == nil {
+			err = server.RevokeToken(ctx, token.ID)
+		}
+		return "Revoked " + token.Name + ".", err
+	})
+}
+
+func findToken(ctx context.Context, server *client.Client, name string) (wire.APIToken, error) {
+	tokens, err := server.Tokens(ctx)
+	if err != nil {
+		return wire.APIToken{}, err
+	}
+	return find("token", name, seqOf(tokens), func(t wire.APIToken) (uuid.UUID, string) { return t.ID, t.Name })
+}
