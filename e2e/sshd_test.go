@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -185,7 +184,7 @@ func (s *stack) addHost(name string, server *sshd) string {
 		"name": name, "address": "127.0.0.1", "port": server.port, "labels": map[string]string{"env": "test"}, "credential_id": credential.ID,
 	}, 201, &host)
 	if host.ID == "" {
-		s.t.Fatal(errors.New("the host has no ID"))
+		s.t.Fatal("the host has no ID")
 	}
 	return host.ID
 }
