@@ -10,7 +10,7 @@ import (
 
 type collectCommand struct {
 	Selector string        `arg:"" help:"Which hosts, in quotes: '*' for all, name=web-1, 'env=prod and not role=db'."`
-	Types    []string      `short:"t" help:"Which reports, such as os,cpu; all without it." placeholder:"TYPE,…"`
+	Types    []string      `short:"t" help:"Which reports, such as os,cpu; all without it." placeholder:"TYPE"`
 	Priority string        `help:"interactive (at most 50 hosts), normal or bulk." enum:"interactive,normal,bulk" default:"normal"`
 	Deadline time.Duration `help:"How long each host may take, over all attempts (2m)." placeholder:"TIME"`
 	Expires  time.Duration `help:"How long a host may wait for its turn (24h)." placeholder:"TIME"`

@@ -145,8 +145,8 @@ func (c collectionsCancelCommand) Run(ctx context.Context, in Invocation) error 
 
 type collectionsRetryCommand struct {
 	ID    uuid.UUID `arg:"" help:"ID of the collection."`
-	State []string  `help:"Hosts whose tasks ended like this (failed,partial)." placeholder:"STATE,…"`
-	Code  []string  `help:"Only hosts that failed with these codes." placeholder:"CODE,…"`
+	State []string  `help:"Hosts whose tasks ended like this (failed,partial)." placeholder:"STATE"`
+	Code  []string  `help:"Only hosts that failed with these codes." placeholder:"CODE"`
 	Wait  bool      `short:"w" help:"Wait until it has ended, and say how it went."`
 	output
 }

@@ -47,7 +47,7 @@ func remedy(e *client.Error) string {
 	case "not_supported_yet":
 		return "The server's release does not have this yet."
 	case "no_hosts":
-		return "rollcall hosts ls SELECTOR shows which hosts a selector picks."
+		return "rollcall hosts ls SELECTOR shows which hosts a selector picks; name=web-1 picks one by its name."
 	case "no_report_yet":
 		return "rollcall collect name=HOST --wait gets one."
 	case "invalid_selector":

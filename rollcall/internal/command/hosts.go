@@ -52,7 +52,7 @@ func orZero[T any](p *T) T {
 }
 
 type hostsLsCommand struct {
-	Selector string `arg:"" optional:"" help:"Which hosts, such as 'env=prod and not role=db'; all without it."`
+	Selector string `arg:"" optional:"" help:"Which hosts, such as name=web-1 or 'env=prod and not role=db'; all without it."`
 	Q        string `name:"q" help:"Part of a name or an address." placeholder:"TEXT"`
 	Site     string `help:"Only hosts of this site." placeholder:"SITE"`
 	output

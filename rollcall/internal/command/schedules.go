@@ -48,7 +48,7 @@ type schedulesAddCommand struct {
 	Name     string   `arg:"" help:"What to call it."`
 	Cron     string   `arg:"" help:"When, in quotes: '0 3 * * *', '@every 1h', @daily."`
 	Selector string   `arg:"" help:"Which hosts, in quotes, such as 'env=prod'."`
-	Types    []string `short:"t" help:"Which reports, such as os,cpu; all without it." placeholder:"TYPE,…"`
+	Types    []string `short:"t" help:"Which reports, such as os,cpu; all without it." placeholder:"TYPE"`
 	Timezone string   `help:"Where the clock of the cron expression is (UTC)." placeholder:"ZONE"`
 	Priority string   `help:"How urgent it is: ${enum}." enum:"interactive,normal,bulk" default:"bulk"`
 	Overlap  string   `help:"What to do while the last collection of it still runs: ${enum}." enum:"skip,allow" default:"skip"`

@@ -179,3 +179,12 @@ func TestASessionThatOthersCanRead(t *testing.T) {
 	u.run(t.Context(), "", "whoami").must(t, 1, "context.json", "rollcall login")
 	u.run(t.Context(), "correct\n", "login", s.URL, "--password-stdin").must(t, 0)
 }
+
+func TestSigningOutOfAServerThatIsAway(t *testing.T) {
+	t.Parallel()
+	s, u := newSigner(t), newUser(t)
+	u.run(t.Context(), "correct\n", "login", s.URL, "--password-stdin").must(t, 0)
+	s.Close()
+	u.run(t.Context(), "", "logout").must(t, 1, "forgot the session", "does not answer")
+	u.run(t.Context(), "", "whoami").must(t, 1, "nobody is signed in")
+}
