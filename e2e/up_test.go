@@ -3,19 +3,18 @@ package e2e_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rollcallhq/rollcall/e2e/thismachine"
 )
 
 // up returns the command that runs everything over the data directory, as the account of the ID, with nothing in its
@@ -75,93 +74,14 @@ func TestUpOnceTellsTheTruthAboutThisMachine(t *testing.T) {
 				t.Fatalf("up --once: %v\n%s", err, &stderr)
 			}
 			t.Logf("took %s", time.Since(began).Round(time.Millisecond))
-			checkThisMachine(t, out)
-		})
-	}
-}
-
-// checkThisMachine compares the printed reports with what the machine itself says.
-func checkThisMachine(t *testing.T, out []byte) {
-	t.Helper()
-	var reports []reportView
-	if err := json.Unmarshal(out, &reports); err != nil {
-		t.Fatalf("reading the output: %v\n%s", err, clip(out))
-	}
-	facts, metrics := map[string]map[string]any{}, map[string]map[string]any{}
-	for _, r := range reports {
-		var f, m map[string]any
-		if err := json.Unmarshal(r.Facts, &f); err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(r.Metrics, &m); err != nil {
-			t.Fatal(err)
-		}
-		facts[r.Type], metrics[r.Type] = f, m
-	}
-	say := func(name string, args ...string) string {
-		t.Helper()
-		out, err := exec.CommandContext(t.Context(), name, args...).Output()
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		return strings.TrimSpace(string(out))
-	}
-	equal := func(what string, got any, want string) {
-		t.Helper()
-		if number, ok := got.(float64); ok {
-			got = strconv.FormatFloat(number, 'f', -1, 64)
-		}
-		if fmt.Sprint(got) != want {
-			t.Errorf("%s = %v, the machine says %s", what, got, want)
-		}
-	}
-	equal("os kernel.release", dig(facts["os"], "kernel", "release"), say("uname", "-r"))
-	equal("os arch", dig(facts["os"], "arch"), say("uname", "-m"))
-	equal("os hostname", dig(facts["os"], "hostname"), say("uname", "-n"))
-	equal("cpu online", dig(facts["cpu"], "online"), say("getconf", "_NPROCESSORS_ONLN"))
-	equal("memory total", dig(facts["memory"], "total"), say("awk", `/^MemTotal:/ {printf "%.0f", $2*1024}`, "/proc/meminfo"))
-	equal("disks size of /", rootSize(facts, metrics), say("sh", "-c", `df -PTk / | awk 'NR==2 {printf "%.0f", $3*1024}'`))
-	equal("disks fstype of /", dig(facts["disks"], "filesystems", "/", "fstype"), say("sh", "-c", `awk '$2=="/" {t=$3} END {print t}' /proc/mounts`))
-	checkAddresses(t, facts["network"], say("ip", "-j", "addr"))
-	if runtime.GOOS == "linux" && dig(metrics["os"], "uptime_seconds") == nil {
-		t.Error("the uptime is missing")
-	}
-}
-
-// rootSize returns the size of the root file system, which is a fact unless it is of a kind whose size moves.
-func rootSize(facts, metrics map[string]map[string]any) any {
-	if size := dig(facts["disks"], "filesystems", "/", "size"); size != nil {
-		return size
-	}
-	return dig(metrics["disks"], "filesystems", "/", "size")
-}
-
-// generated matches the names that container engines give to interfaces.
-var generated = regexp.MustCompile(`^(veth.*|br-[0-9a-f]{12}|cali.*)$`)
-
-func checkAddresses(t *testing.T, network map[string]any, listed string) {
-	t.Helper()
-	var links []struct {
-		Name      string `json:"ifname"`
-		Addresses []struct {
-			Local     string `json:"local"`
-			Prefixlen int    `json:"prefixlen"`
-			Temporary bool   `json:"temporary"`
-		} `json:"addr_info"`
-	}
-	if err := json.Unmarshal([]byte(listed), &links); err != nil {
-		t.Fatal(err)
-	}
-	for _, link := range links {
-		if generated.MatchString(link.Name) { // counted and not listed, by design
-			continue
-		}
-		for _, a := range link.Addresses {
-			key := fmt.Sprintf("%s/%d", a.Local, a.Prefixlen)
-			if dig(network, "interfaces", link.Name, "addresses", key) == nil && !a.Temporary {
-				t.Errorf("network interfaces.%s lacks %s", link.Name, key)
+			differences, err := thismachine.Differences(t.Context(), out)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, clip(out))
 			}
-		}
+			for _, d := range differences {
+				t.Error(d)
+			}
+		})
 	}
 }
 
