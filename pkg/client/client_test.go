@@ -147,19 +147,19 @@ func TestATimeoutIsOfTheTry(t *testing.T) {
 	}
 }
 
-// calls is every call with what it sends.
-func TestRequests(t *testing.T) {
-	t.Parallel()
-	id := uuid.MustParse("0199a1b2-0000-7000-8000-000000000001")
-	key := uuid.MustParse("0199a1b2-0000-7000-8000-000000000002")
-	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.FixedZone("", 3600))
-	none := func(_ any, err error) error { return err }
-	for _, test := range []struct {
-		line string // METHOD path?query
-		body string // what the body holds
-		key  bool   // whether it carries an Idempotency-Key
-		call func(ctx context.Context, c *client.Client) error
-	}{
+// A request is a call and what it sends.
+type request struct {
+	line string // METHOD path?query
+	body string // what the body holds
+	key  bool   // whether it carries an Idempotency-Key
+	call func(ctx context.Context, c *client.Client) error
+}
+
+// none drops what a call returns beside its error.
+func none(_ any, err error) error { return err }
+
+func requestsAboutHosts(id, key uuid.UUID) []request {
+	return []request{
 		{"GET /api/v1/auth/me", "", false, func(ctx context.Context, c *client.Client) error { return none(c.Me(ctx)) }},
 		{"POST /api/v1/auth/login", `"password":"p"`, false, func(ctx context.Context, c *client.Client) error { return none(c.Login(ctx, "u", "p")) }},
 		{"POST /api/v1/auth/refresh", `"refresh_token":"r"`, false, func(ctx context.Context, c *client.Client) error { return none(c.Refresh(ctx, "r")) }},
@@ -199,6 +199,12 @@ func TestRequests(t *testing.T) {
 			return none(c.UpdateCredential(ctx, id, wire.CredentialPatch{Name: new("k")}))
 		}},
 		{"DELETE /api/v1/credentials/" + id.String(), "", false, func(ctx context.Context, c *client.Client) error { return c.RemoveCredential(ctx, id) }},
+	}
+}
+
+func requestsAboutWork(id uuid.UUID) []request {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.FixedZone("", 3600))
+	return []request{
 		{"POST /api/v1/collections", `"selector":"*"`, true, func(ctx context.Context, c *client.Client) error {
 			return none(c.Collect(ctx, wire.CollectionInput{Selector: new("*"), DryRun: new(true)}))
 		}},
@@ -233,7 +239,14 @@ func TestRequests(t *testing.T) {
 		{"POST /api/v1/schedules/" + id.String() + "/run", "", true, func(ctx context.Context, c *client.Client) error { return none(c.RunSchedule(ctx, id)) }},
 		{"GET /api/v1/schedules/" + id.String() + "/next?n=3", "", false, func(ctx context.Context, c *client.Client) error { return none(c.NextFirings(ctx, id, 3)) }},
 		{"GET /api/v1/schedules/" + id.String() + "/firings", "", false, func(ctx context.Context, c *client.Client) error { return drain(c.Firings(ctx, id)) }},
-	} {
+	}
+}
+
+func TestRequests(t *testing.T) {
+	t.Parallel()
+	id := uuid.MustParse("0199a1b2-0000-7000-8000-000000000001")
+	key := uuid.MustParse("0199a1b2-0000-7000-8000-000000000002")
+	for _, test := range append(requestsAboutHosts(id, key), requestsAboutWork(id)...) {
 		t.Run(test.line, func(t *testing.T) {
 			t.Parallel()
 			f := newFake(t, func(w http.ResponseWriter, _ *http.Request, _ int) { sendJSON(w, http.StatusOK, map[string]any{}) })
