@@ -78,7 +78,9 @@ func (s *Store) ForgetIdempotent(ctx context.Context, actor uuid.UUID, key strin
 // ForgetExpiredAnswers removes at most limit idempotency keys whose time is over.
 func (s *Store) ForgetExpiredAnswers(ctx context.Context, limit int) (int, error) {
 	tag, err := s.db.Exec(ctx, `
-		delete from idempotency_keys where (actor_id, key) in (
-			select actor_id, key from idempotency_keys where expires_at < now() order by expires_at limit $1 for update skip locked)`, limit)
+		with old as materialized (
+			select actor_id, key from idempotency_keys where expires_at < now() order by expires_at limit $1 for update skip locked
+		)
+		delete from idempotency_keys k using old where k.actor_id = old.actor_id and k.key = old.key`, limit)
 	return int(tag.RowsAffected()), fail(err, "forgetting idempotent answers")
 }

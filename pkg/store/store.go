@@ -87,6 +87,9 @@ func OpenPool(ctx context.Context, dsn string, o Options) (*pgxpool.Pool, error)
 	params := config.ConnConfig.RuntimeParams
 	params["application_name"] = o.Name
 	params["timezone"] = "UTC"
+	// The tables of open work grow from nothing to many thousands of rows within a second: a plan that was kept from
+	// when they were empty reads them whole for each row.
+	params["plan_cache_mode"] = "force_custom_plan"
 	params["statement_timeout"] = milliseconds(o.StatementTimeout)
 	params["lock_timeout"] = milliseconds(o.LockTimeout)
 	params["idle_in_transaction_session_timeout"] = milliseconds(o.IdleTxTimeout)

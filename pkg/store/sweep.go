@@ -75,21 +75,24 @@ func (s *Store) RingAgain(ctx context.Context, messages []fleet.Message, newEpoc
 		step = 1
 	}
 	tag, err := s.db.Exec(ctx, `
-		update tasks set dispatched_at = null, epoch = epoch + $3
-		where id in (
+		with silent as materialized (
 			select t.id from tasks t join unnest($1::uuid[], $2::int[]) as m(id, epoch) on t.id = m.id and t.epoch = m.epoch
-			where t.state = 'queued' for update of t skip locked)`, taskIDs(messages), epochs, step)
+			where t.state = 'queued' for update of t skip locked
+		)
+		update tasks t set dispatched_at = null, epoch = t.epoch + $3 from silent where t.id = silent.id`, taskIDs(messages), epochs, step)
 	return int(tag.RowsAffected()), fail(err, "ringing again")
 }
 
 // TakeOver queues the running tasks anew whose worker has not been seen for longer than silence. It returns how many.
 func (s *Store) TakeOver(ctx context.Context, silence time.Duration) (int, error) {
 	tag, err := s.db.Exec(ctx, `
-		update tasks set state = 'queued', epoch = epoch + 1, worker_id = null, claimed_at = null, dispatched_at = null, not_before = null
-		where id in (
+		with lost as materialized (
 			select t.id from tasks t left join workers w on w.id = t.worker_id
 			where t.state = 'running' and (w.id is null or w.seen_at < now() - $1::interval)
-			for update of t skip locked)`, silence)
+			for update of t skip locked
+		)
+		update tasks t set state = 'queued', epoch = t.epoch + 1, worker_id = null, claimed_at = null, dispatched_at = null, not_before = null
+		from lost where t.id = lost.id`, silence)
 	return int(tag.RowsAffected()), fail(err, "taking tasks over")
 }
 
@@ -128,9 +131,11 @@ func (s *Store) endTasks(ctx context.Context, condition string, state fleet.Task
 	n := 0
 	err := s.InTx(ctx, func(tx *Store) error {
 		return tx.db.QueryRow(ctx, `
-			with ended as (
-				delete from tasks where id in (select t.id from tasks t where `+condition+` limit 20000 for update skip locked)
-				returning *
+			with hopeless as materialized (
+				select t.id from tasks t where `+condition+` limit 20000 for update skip locked
+			), ended as (
+				delete from tasks t using hopeless where t.id = hopeless.id
+				returning t.*
 			), history as (
 				insert into task_history (id, collection_id, created_at, host_id, site, state, epoch, attempts, worker_id, started_at,
 					finished_at, error_code, error_details)
