@@ -3,6 +3,7 @@
 package schedule
 
 import (
+	"strings"
 	"time"
 	_ "time/tzdata" // time zones by name, on machines that have none of their own
 
@@ -56,8 +57,11 @@ func parse(expression string) (cron.Schedule, error) {
 		return nil, fleet.InvalidField("cron", "expected five fields (minute hour day month weekday), six with seconds first, "+
 			"@daily or the like, or @every and a duration").WithCode("invalid_cron")
 	}
-	if every, ok := spec.(cron.ConstantDelaySchedule); ok && every.Delay < minEvery {
-		return nil, fleet.InvalidField("cron", "at most once a second")
+	// The library rounds what is less than a second up to one, and fractions of a second down.
+	if text, ok := strings.CutPrefix(expression, "@every "); ok {
+		if every, err := time.ParseDuration(text); err != nil || every < minEvery || every%time.Second != 0 {
+			return nil, fleet.InvalidField("cron", "@every takes whole seconds, and at least one")
+		}
 	}
 	return spec, nil
 }

@@ -32,7 +32,10 @@ func TestParseTimetable(t *testing.T) {
 		{"four fields", "* * * *", "", ""},
 		{"nonsense", "whenever", "", ""},
 		{"never due", "0 0 30 2 *", "", ""},
-		{"more often than once a second", "@every 10ms", "", "2026-03-28T12:00:01Z"}, // rounded up by the library
+		{"more often than once a second", "@every 10ms", "", ""},
+		{"every no time at all", "@every 0s", "", ""},
+		{"backwards", "@every -5s", "", ""},
+		{"every second and a half", "@every 1500ms", "", ""},
 		{"a very long text", strings.Repeat("*", 300), "", ""},
 	}
 	for _, tt := range tests {
@@ -195,6 +198,23 @@ func TestFiring(t *testing.T) {
 				t.Errorf("it acted as %+v, want the schedule with its owner's role", d.triggered[0])
 			}
 		})
+	}
+}
+
+func TestThePreviewBeginsWithWhatIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	s, err := d.Add(t.Context(), d.admin, fleet.Schedule{Name: "n", Cron: "@every 1h", Selector: "*", Enabled: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waits := s.NextAt.Add(-20 * time.Minute)
+	if err := d.store.SetNextAt(t.Context(), s.ID, &waits); err != nil {
+		t.Fatal(err)
+	}
+	moments, err := d.Next(t.Context(), s.ID, 2)
+	if err != nil || len(moments) != 2 || !moments[0].Equal(waits) || !moments[1].Equal(waits.Add(time.Hour)) {
+		t.Errorf("Next = %v, %v; want %s and an hour later", moments, err, waits)
 	}
 }
 

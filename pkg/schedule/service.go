@@ -173,7 +173,8 @@ func (svc *Service) RunNow(ctx context.Context, actor fleet.Actor, id uuid.UUID)
 // maxPreview bounds how many moments are previewed.
 const maxPreview = 100
 
-// Next returns the next n moments of the schedule, at most 100.
+// Next returns the next n moments of the schedule, at most 100. The first of an enabled schedule is the one that it
+// waits for, from which the moments of an @every are counted.
 func (svc *Service) Next(ctx context.Context, id uuid.UUID, n int) ([]time.Time, error) {
 	s, err := svc.Store.Schedule(ctx, id)
 	if err != nil {
@@ -183,15 +184,19 @@ func (svc *Service) Next(ctx context.Context, id uuid.UUID, n int) ([]time.Time,
 	if err != nil {
 		return nil, err
 	}
-	moments := []time.Time{}
 	at, err := svc.Store.Now(ctx)
-	for range min(n, maxPreview) {
-		if at = table.Next(at); at.IsZero() {
-			break
-		}
-		moments = append(moments, at)
+	if err != nil {
+		return nil, err
 	}
-	return moments, err
+	moments := []time.Time{}
+	next := table.Next(at)
+	if s.Enabled && s.NextAt != nil && s.NextAt.After(at) {
+		next = s.NextAt.UTC()
+	}
+	for ; len(moments) < min(n, maxPreview) && !next.IsZero(); next = table.Next(next) {
+		moments = append(moments, next)
+	}
+	return moments, nil
 }
 
 func audit(ctx context.Context, tx *store.Store, actor fleet.Actor, action string, s fleet.Schedule) error {
