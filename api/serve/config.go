@@ -41,6 +41,8 @@ type Config struct {
 	// FirstAdmin is told the generated password of the first admin, once; nil: it is printed to the log's writer by
 	// the caller of Run, who must then give one.
 	FirstAdmin func(password string)
+	// Serving, if not nil, is called once the database is prepared and there is an admin.
+	Serving func()
 	// Listening, if not nil, is told the addresses once the doors are open.
 	Listening func(http, grpc string)
 }

@@ -129,6 +129,9 @@ func (s *services) prepare(ctx context.Context, c Config, open *atomic.Bool) err
 		return fmt.Errorf("making the first admin: %w", err)
 	}
 	open.Store(true)
+	if c.Serving != nil {
+		c.Serving()
+	}
 	s.log.InfoContext(ctx, "serving")
 	return nil
 }

@@ -37,10 +37,11 @@ func (s *Store) count(ctx context.Context, scope fleet.Scope, found []fleet.Coll
 	w.args["ids"], w.args["oldest"], w.args["newest"] = ids, oldest, newest
 	w.scope(scope, "h")
 	rows, _ := s.db.Query(ctx, `
-		select t.collection_id, t.state, coalesce(t.error_code, ''), count(*), min(t.started_at) from (
-			select collection_id, host_id, state, null::text as error_code, started_at from tasks where collection_id = any(@ids)
+		select t.collection_id, t.state, coalesce(t.error_code, ''), count(*), min(t.started_at), max(t.finished_at) from (
+			select collection_id, host_id, state, null::text as error_code, started_at, null::timestamptz as finished_at
+			from tasks where collection_id = any(@ids)
 			union all
-			select collection_id, host_id, state, error_code, started_at from task_history
+			select collection_id, host_id, state, error_code, started_at, finished_at from task_history
 			where collection_id = any(@ids) and created_at between @oldest and @newest
 		) t join hosts h on h.id = t.host_id
 		where `+w.String()+`
@@ -52,8 +53,9 @@ func (s *Store) count(ctx context.Context, scope fleet.Scope, found []fleet.Coll
 	var state fleet.TaskState
 	var code fleet.Code
 	var n int
-	var started *time.Time
-	_, err := pgx.ForEachRow(rows, []any{&id, &state, &code, &n, &started}, func() error {
+	var started, finished *time.Time
+	last := make(map[uuid.UUID]*time.Time, len(ids))
+	_, err := pgx.ForEachRow(rows, []any{&id, &state, &code, &n, &started, &finished}, func() error {
 		c := &found[at[id]]
 		c.Counts.Add(state, n)
 		if code != "" {
@@ -61,6 +63,9 @@ func (s *Store) count(ctx context.Context, scope fleet.Scope, found []fleet.Coll
 		}
 		if started != nil && (c.StartedAt == nil || started.Before(*c.StartedAt)) {
 			c.StartedAt = new(*started)
+		}
+		if finished != nil && (last[id] == nil || finished.After(*last[id])) {
+			last[id] = new(*finished)
 		}
 		return nil
 	})
@@ -72,6 +77,9 @@ func (s *Store) count(ctx context.Context, scope fleet.Scope, found []fleet.Coll
 			found[i].State = found[i].Counts.Outcome()
 		}
 		found[i].State = stateOf(found[i])
+		if found[i].State.Ended() && found[i].FinishedAt == nil { // nobody has frozen it yet
+			found[i].FinishedAt = last[found[i].ID]
+		}
 	}
 	return s.hideHosts(ctx, scope, found)
 }

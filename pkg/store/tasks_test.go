@@ -40,14 +40,14 @@ func TestTheLifeOfATask(t *testing.T) {
 		t.Errorf("ending twice = %v, %v; want the lease gone", held, err)
 	}
 	running, err := s.Collection(t.Context(), fleet.Everything(), c.ID)
-	if err != nil || running.State != fleet.CollectionSucceeded || running.Counts.Succeeded != 1 {
+	if err != nil || running.State != fleet.CollectionSucceeded || running.Counts.Succeeded != 1 || running.FinishedAt == nil {
 		t.Errorf("before it is frozen: %+v, %v", running, err)
 	}
 	if done, err := s.FinishCollections(t.Context(), nil, 10); err != nil || len(done) != 1 {
 		t.Fatalf("FinishCollections = %v, %v", done, err)
 	}
 	frozen, err := s.Collection(t.Context(), fleet.Everything(), c.ID)
-	if err != nil || frozen.State != fleet.CollectionSucceeded || frozen.Counts != running.Counts || frozen.FinishedAt == nil {
+	if err != nil || frozen.State != fleet.CollectionSucceeded || frozen.Counts != running.Counts || !frozen.FinishedAt.Equal(*running.FinishedAt) {
 		t.Errorf("frozen: %+v, %v", frozen, err)
 	}
 	statuses, err := s.HostStatuses(t.Context(), fleet.Everything(), []uuid.UUID{host.ID})

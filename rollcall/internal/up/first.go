@@ -63,6 +63,11 @@ func (u *run) main(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	select {
+	case <-u.serving:
+	case <-ctx.Done():
+		return nil
+	}
 	if err := u.print(ctx, b, c, hosts); err != nil {
 		return err
 	}

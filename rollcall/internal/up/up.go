@@ -77,7 +77,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer back.stop(context.WithoutCancel(ctx), log)
-	u := &run{Options: o, keys: keys, back: back, lock: lock, log: log, listening: make(chan struct{})}
+	u := &run{Options: o, keys: keys, back: back, lock: lock, log: log, listening: make(chan struct{}), serving: make(chan struct{})}
 	return u.run(ctx)
 }
 
@@ -93,7 +93,8 @@ type run struct {
 	listening chan struct{} // closed when http and grpc are known
 	http      string
 	grpc      string
-	password  string // of the first admin, if it was made just now
+	serving   chan struct{} // closed when password is known
+	password  string        // of the first admin, if it was made just now
 }
 
 func (u *run) config(service string) process.Config {
@@ -144,6 +145,7 @@ func (u *run) serve() serve.Config {
 		Process: u.config("api"), Version: u.Version, HTTPAddr: u.address(u.HTTP, "127.0.0.1:8080"), GRPCAddr: u.address(u.GRPC, "127.0.0.1:50051"),
 		SigningKey: []byte(u.keys.Signing), SealKeys: u.keys.Seal, Doors: serve.AllDoors(), AdminPassword: u.AdminPassword,
 		FirstAdmin: func(password string) { u.password = password },
+		Serving:    func() { close(u.serving) },
 		Listening: func(http, grpc string) {
 			u.http, u.grpc = http, grpc
 			u.once.Do(func() { close(u.listening) })
