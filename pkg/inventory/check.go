@@ -16,6 +16,7 @@ const (
 	maxAddress   = 253
 	maxLabels    = 64
 	maxKeepalive = 3600 // seconds
+	keepalive    = 15   // seconds
 	defaultPort  = 22
 	localAddress = "localhost"
 	algorithms   = "modern" // the one profile there is
@@ -36,6 +37,10 @@ func withDefaults(h fleet.Host) fleet.Host {
 	setDefault(&h.SSH.Become, fleet.BecomeNone)
 	setDefault(&h.SSH.HostKeyPolicy, fleet.HostKeyTOFU)
 	setDefault(&h.SSH.Algorithms, algorithms)
+	if h.SSH.KeepaliveSeconds == nil {
+		seconds := keepalive
+		h.SSH.KeepaliveSeconds = &seconds
+	}
 	if h.Connection == fleet.ConnectionLocal {
 		setDefault(&h.Address, localAddress)
 	}

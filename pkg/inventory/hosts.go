@@ -206,16 +206,13 @@ func fieldError(field, code, message string) error {
 // hostFields returns what an admin can set of a host, by name, for comparison and for the audit log.
 func hostFields(h fleet.Host) map[string]any {
 	h = withDefaults(h)
-	fields := map[string]any{
+	return map[string]any{
 		"name": h.Name, "address": h.Address, "port": h.Port, "site": h.Site, "labels": h.Labels,
 		"credential_id": textOfID(h.CredentialID), "connection": string(h.Connection), "jump_host_id": textOfID(h.JumpHostID),
 		"enabled": h.Enabled, "ssh.become": string(h.SSH.Become), "ssh.host_key_policy": string(h.SSH.HostKeyPolicy),
-		"ssh.become_credential_id": textOfID(h.SSH.BecomeCredentialID), "ssh.algorithms": h.SSH.Algorithms, "ssh.keepalive_seconds": nil,
+		"ssh.become_credential_id": textOfID(h.SSH.BecomeCredentialID), "ssh.algorithms": h.SSH.Algorithms,
+		"ssh.keepalive_seconds": *h.SSH.KeepaliveSeconds,
 	}
-	if h.SSH.KeepaliveSeconds != nil {
-		fields["ssh.keepalive_seconds"] = *h.SSH.KeepaliveSeconds
-	}
-	return fields
 }
 
 // changes returns the fields in which the hosts differ, with both values.

@@ -39,7 +39,7 @@ func TestAddHostSpellsOutDefaults(t *testing.T) {
 			}
 			tt.want.ID, tt.want.Version, tt.want.CreatedAt, tt.want.UpdatedAt = got.ID, 1, got.CreatedAt, got.UpdatedAt
 			tt.want.Labels = map[string]string{}
-			tt.want.SSH = fleet.SSHOptions{Become: "none", HostKeyPolicy: "tofu", Algorithms: "modern"}
+			tt.want.SSH = fleet.SSHOptions{Become: "none", HostKeyPolicy: "tofu", Algorithms: "modern", KeepaliveSeconds: new(15)}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
@@ -215,6 +215,12 @@ func TestUpdateHost(t *testing.T) {
 	again, err := b.UpdateHost(t.Context(), admin, h.ID, 0, rename)
 	if err != nil || again.Version != changed.Version {
 		t.Errorf("without a difference = version %d, %v, want %d still", again.Version, err, changed.Version)
+	}
+	for what, keepalive := range map[string]*int{"spelled out": new(15), "left to the default": nil} {
+		same := func(h *fleet.Host) error { h.SSH.KeepaliveSeconds = keepalive; return nil }
+		if again, err = b.UpdateHost(t.Context(), admin, h.ID, 0, same); err != nil || again.Version != changed.Version {
+			t.Errorf("with the default %s = version %d, %v, want %d still", what, again.Version, err, changed.Version)
+		}
 	}
 	b.addHost(t, fleet.Host{Name: "web-3", Address: "192.0.2.3"})
 	taken := func(h *fleet.Host) error { h.Name = "web-3"; return nil }

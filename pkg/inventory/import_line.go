@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -50,6 +51,9 @@ type credentialLine struct {
 // beside them.
 func decodeLine(line []byte) (hostLine, error) {
 	var given hostLine
+	if !utf8.Valid(line) { // encoding/json would put U+FFFD in place of what it cannot read, in a password, too
+		return given, fleet.Errorf(fleet.Invalid, "the line is not UTF-8").WithCode("malformed_json")
+	}
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&given); err != nil {

@@ -30,6 +30,9 @@ func (im *importing) read(ctx context.Context, r io.Reader) error {
 		if err != nil && !errors.Is(err, errLineTooLong) {
 			return readError(ctx, err)
 		}
+		if lines.number == 1 {
+			line = bytes.TrimPrefix(line, []byte("\ufeff")) // which editors and spreadsheets put before UTF-8
+		}
 		if len(bytes.TrimSpace(line)) == 0 && err == nil {
 			continue
 		}

@@ -107,7 +107,7 @@ func TestBadLinesDoNotStopTheOthers(t *testing.T) {
 	b := setup(t)
 	unknown := uuid.NewString()
 	file := strings.Join([]string{
-		`{"name":"good-1","address":"192.0.2.1"}`,
+		"\ufeff" + `{"name":"good-1","address":"192.0.2.1"}`, // with a byte order mark
 		`{"name":"good-1","address":"192.0.2.9"}`,
 		`not JSON`,
 		`{"name":"x","address":"192.0.2.1","colour":"red"}`,
@@ -123,11 +123,13 @@ func TestBadLinesDoNotStopTheOthers(t *testing.T) {
 		`[]`,
 		`null`,
 		`{"name":"good-2","address":"192.0.2.2"}`,
+		`{"name":"x4","address":"192.0.2.1","credential":{"kind":"password","username":"root","password":"` + "\xe4" + `"}}`,
 	}, "\r\n")
 	want := []string{
 		"1 created", "2 refused duplicate", "3 refused malformed_json", "4 refused unknown_field", "5 refused invalid", "6 refused invalid",
 		"7 refused malformed_json", "8 refused not_supported_yet", "9 refused unknown_credential", "10 refused invalid",
 		"11 refused invalid", "12 refused no_seal_key", "13 refused invalid", "14 refused malformed_json", "15 refused invalid", "16 created",
+		"17 refused malformed_json",
 	}
 	if diff := cmp.Diff(want, b.outcomes(t, admin, false, file)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
