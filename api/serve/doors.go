@@ -38,7 +38,7 @@ func (s *services) doors(c Config, open *atomic.Bool, stopping <-chan struct{}) 
 	json, err := rest.New(rest.Config{
 		Store: s.Store, Guard: guard, Accounts: s.accounts, Inventory: s.inventory, Collections: s.collections, Schedules: s.schedules,
 		Health: s.health, Metrics: telemetry.NewHTTPMetrics(s.registry), Log: s.log, Gatherer: telemetry.MetricsHandler(s.registry),
-		Stopping: stopping, Version: c.Version,
+		Stopping: stopping, Version: c.Version, DigestKey: digestKey(c.SigningKey),
 	})
 	if err != nil {
 		return nil, err

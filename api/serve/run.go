@@ -167,10 +167,10 @@ func starting(open *atomic.Bool, fail func(http.ResponseWriter, *http.Request, e
 	}
 }
 
-// digestKey returns the key that tells imported passwords apart, which follows from the signing key and does not lead
-// back to it.
+// digestKey returns the key of the digests of what may hold a secret, which follows from the signing key and does not
+// lead back to it.
 func digestKey(signing []byte) []byte {
 	mac := hmac.New(sha256.New, signing)
-	_, _ = mac.Write([]byte("rollcall import digest")) // never fails
+	_, _ = mac.Write([]byte("rollcall digest")) // never fails
 	return mac.Sum(nil)
 }

@@ -36,6 +36,8 @@ type Config struct {
 	Metrics     *telemetry.HTTPMetrics // optional
 	Log         *slog.Logger
 
+	// DigestKey keys the digests of requests with an Idempotency-Key; the same in every replica. Optional, for tests.
+	DigestKey []byte
 	// Gatherer serves /metrics; optional.
 	Gatherer http.Handler
 	// Stopping ends the streams when it is closed, so that a process can stop; optional.

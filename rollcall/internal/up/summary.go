@@ -97,12 +97,11 @@ func (u *run) printNext() error {
 	fmt.Fprintf(out, `
 Three things to try next:
   1. Look at this machine: %[1]s/
-  2. Get a token and collect again:
-       TOKEN=$(curl -s %[1]s/api/v1/auth/login -H 'Content-Type: application/json' \
-         -d '{"username":"admin","password":"…"}' | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
-       curl -s %[1]s/api/v1/collections -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \
-         -d '{"selector":"*","report_types":["os","memory"]}'
-  3. Add a host over SSH: %[1]s/docs, or start again with --simulate 20.
+  2. Sign in on the command line, and collect again:
+       rollcall login %[1]s --username admin
+       rollcall collect '*' --types os,memory --wait
+  3. Add a host over SSH: rollcall hosts add --help, or start again with --simulate 20.
+     Without rollcall installed, say go run ./rollcall; the API is explained at %[1]s/docs.
 Ctrl-C stops everything.
 `, u.url())
 	_, err := fmt.Fprint(u.Stderr, out.String())
