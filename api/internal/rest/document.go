@@ -39,7 +39,7 @@ func (s *server) mountDocument() error {
 	doc := s.api.OpenAPI()
 	s.describeHealth(doc)
 	for _, item := range doc.Paths {
-		if item.Patch != nil { // the same body under both names
+		if item.Patch != nil && item.Patch.RequestBody != nil { // the same body under both names
 			content := item.Patch.RequestBody.Content
 			content[mergeType].Schema = content[jsonType].Schema
 		}

@@ -60,6 +60,7 @@ func badInputs() []badInput {
 		{"no body", hosts(""), 400, "body_required", ""},
 		{"a body that is not JSON", hosts("{"), 400, "malformed_json", ""},
 		{"a text that holds U+0000", hosts(host(`,"site":"a\u0000"`)), 400, "malformed_json", ""},
+		{"a body that is not UTF-8", hosts(host(",\"site\":\"\xe4\"")), 400, "malformed_json", ""},
 		{"a body of 2 MB", hosts(large), 413, "too_large", ""},
 		{"a body of another media type", call{method: post, path: "/api/v1/hosts", as: "admin", body: "name: web", media: "text/yaml", invalid: true}, 415, "unsupported_media_type", ""},
 		{"a body that is a list", hosts("[]"), 422, "invalid", "body"},
@@ -146,7 +147,7 @@ func badInputs() []badInput {
 		{"jitter", call{method: post, path: "/api/v1/schedules", as: "admin", body: `{"name":"s","cron":"@daily","selector":"*","jitter_seconds":5}`}, 422, "not_supported_yet", "jitter_seconds"},
 		{"an unknown schedule", read("/api/v1/schedules/UNKNOWN"), 404, "not_found", ""},
 		{"a token without a name", call{method: post, path: "/api/v1/tokens", as: "viewer", body: `{}`, invalid: true}, 422, "required", "name"},
-		{"a call that is still to come", read("/api/v1/changes"), 422, "not_supported_yet", ""},
+		{"a call that is still to come", read("/api/v1/changes?since=2026-01-01T00:00:00Z&limit=10"), 422, "not_supported_yet", ""},
 	}
 }
 

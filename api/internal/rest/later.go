@@ -11,41 +11,96 @@ import (
 )
 
 // registerLater answers the calls that are promised and do not exist yet, so that nobody takes them for a mistake of
-// theirs.
+// theirs. They take the parameters that they will have.
 func (s *server) registerLater() {
-	for _, call := range []struct {
-		id, method, path, summary string
-		role                      fleet.Role
-	}{
+	registerCalls[Paged](s, []laterCall{
 		{"listUsers", http.MethodGet, "/users", "List users", fleet.Admin},
+		{"listWebhooks", http.MethodGet, "/webhooks", "List webhooks", fleet.Admin},
+	})
+	registerCalls[struct{}](s, []laterCall{
 		{"createUser", http.MethodPost, "/users", "Add a user", fleet.Admin},
 		{"createCollector", http.MethodPost, collectorsPath, "Add a custom collector", fleet.Admin},
+		{"createWebhook", http.MethodPost, "/webhooks", "Add a webhook", fleet.Admin},
+	})
+	registerCalls[laterChanges](s, []laterCall{
 		{"listChanges", http.MethodGet, "/changes", "The feed of changes", fleet.Viewer},
 		{"streamChanges", http.MethodGet, "/changes/events", "Watch the feed of changes", fleet.Viewer},
-		{"query", http.MethodGet, "/query", "Ask for facts over the fleet", fleet.Viewer},
-		{"listAudit", http.MethodGet, "/audit", "The audit log", fleet.Admin},
-		{"listWebhooks", http.MethodGet, "/webhooks", "List webhooks", fleet.Admin},
-		{"createWebhook", http.MethodPost, "/webhooks", "Add a webhook", fleet.Admin},
-	} {
-		register(s, later(call.id, call.method, call.path, call.summary, call.role), refuseLater[struct{}](call.method, call.path))
-	}
-	for _, call := range []struct {
-		id, method, path, summary string
-		role                      fleet.Role
-	}{
+	})
+	registerCalls[laterQuery](s, []laterCall{{"query", http.MethodGet, "/query", "Ask for facts over the fleet", fleet.Viewer}})
+	registerCalls[laterAudit](s, []laterCall{{"listAudit", http.MethodGet, "/audit", "The audit log", fleet.Admin}})
+	registerCalls[ByID](s, []laterCall{
+		{"getUser", http.MethodGet, "/users/{id}", "A user", fleet.Admin},
+		{"updateUser", http.MethodPatch, "/users/{id}", "Change a user", fleet.Admin},
+		{"deleteUser", http.MethodDelete, "/users/{id}", "Remove a user", fleet.Admin},
 		{"checkHost", http.MethodPost, hostsPath + "/{id}/check", "Check the way to a host", fleet.Operator},
-		{"diffReport", http.MethodGet, reportsPath + "/{id}/diff", "What differs between two reports", fleet.Viewer},
-	} {
-		register(s, later(call.id, call.method, call.path, call.summary, call.role), refuseLater[laterByID](call.method, call.path))
-	}
-	const try = collectorsPath + "/{name}/try"
-	register(s, later("tryCollector", http.MethodPost, try, "Try a collector on a host", fleet.Admin), refuseLater[collectorInput](http.MethodPost, try))
+		{"getWebhook", http.MethodGet, "/webhooks/{id}", "A webhook", fleet.Admin},
+		{"updateWebhook", http.MethodPatch, "/webhooks/{id}", "Change a webhook", fleet.Admin},
+		{"deleteWebhook", http.MethodDelete, "/webhooks/{id}", "Remove a webhook", fleet.Admin},
+	})
+	registerCalls[laterDiff](s, []laterCall{{"diffReport", http.MethodGet, reportsPath + "/{id}/diff", "What differs between two reports", fleet.Viewer}})
+	registerCalls[laterDeliveries](s, []laterCall{
+		{"listDeliveries", http.MethodGet, "/webhooks/{id}/deliveries", "The deliveries of a webhook", fleet.Admin},
+	})
+	registerCalls[laterDelivery](s, []laterCall{
+		{"replayDelivery", http.MethodPost, "/webhooks/{id}/deliveries/{delivery_id}/replay", "Deliver once more", fleet.Admin},
+	})
+	registerCalls[collectorInput](s, []laterCall{
+		{"tryCollector", http.MethodPost, collectorsPath + "/{name}/try", "Try a collector on a host", fleet.Admin},
+	})
 }
 
-// laterByID is the path of one thing, and what may be asked of it.
-type laterByID struct {
-	ID uuid.UUID `path:"id" format:"uuid"`
-	To string    `query:"to" format:"uuid"`
+// A laterCall is a call that is still to come.
+type laterCall struct {
+	id, method, path, summary string
+	role                      fleet.Role
+}
+
+// What the calls that are still to come may be asked.
+type (
+	laterChanges struct {
+		Paged
+		Selector string `query:"selector"`
+		HostID   string `query:"host_id"`
+		Type     string `query:"type"`
+		Path     string `query:"path"`
+		Since    string `query:"since"`
+		Until    string `query:"until"`
+		Group    string `query:"group"`
+	}
+	laterQuery struct {
+		Type     string `query:"type"`
+		Where    string `query:"where"`
+		Select   string `query:"select"`
+		Selector string `query:"selector"`
+		AsOf     string `query:"as_of"`
+		Format   string `query:"format"`
+	}
+	laterAudit struct {
+		Paged
+		Actor    string `query:"actor"`
+		Action   string `query:"action"`
+		Resource string `query:"resource"`
+		Since    string `query:"since"`
+		Until    string `query:"until"`
+	}
+	laterDiff struct {
+		ByID
+		To string `query:"to" format:"uuid"`
+	}
+	laterDeliveries struct {
+		ByID
+		Paged
+	}
+	laterDelivery struct {
+		ByID
+		DeliveryID uuid.UUID `path:"delivery_id" format:"uuid"`
+	}
+)
+
+func registerCalls[I any](s *server, calls []laterCall) {
+	for _, c := range calls {
+		register(s, later(c.id, c.method, c.path, c.summary, c.role), refuseLater[I](c.method, c.path))
+	}
 }
 
 func later(id, method, path, summary string, role fleet.Role) operation {

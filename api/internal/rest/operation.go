@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
@@ -44,12 +45,19 @@ func (s *server) newAPI(r chi.Router) huma.API {
 	return humachi.New(r, config)
 }
 
-// errNUL is a text that PostgreSQL cannot keep.
-var errNUL = errors.New("a text holds U+0000")
+// What json.Unmarshal lets pass: a text that PostgreSQL cannot keep, and bytes for which it would put U+FFFD, in a
+// password, too.
+var (
+	errNUL     = errors.New("a text holds U+0000")
+	errNotUTF8 = errors.New("the body is not UTF-8")
+)
 
-// decodeJSON is json.Unmarshal that refuses U+0000 in texts, wherever they are. Bodies are decoded into an any first,
-// for validation.
+// decodeJSON is json.Unmarshal that refuses what is not UTF-8, and U+0000 in texts, wherever they are. Bodies are
+// decoded into an any first, for validation.
 func decodeJSON(data []byte, v any) error {
+	if !utf8.Valid(data) {
+		return errNotUTF8
+	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return err
 	}

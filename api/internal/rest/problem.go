@@ -145,7 +145,7 @@ func problemOfHuma(hc huma.Context, _ string, v any) (any, error) {
 	var f *failure
 	switch m.Status {
 	case http.StatusBadRequest:
-		f = newFailure(ctx, m.Status, codeMalformedJSON, "The body is not JSON, or a text in it holds U+0000.")
+		f = newFailure(ctx, m.Status, codeMalformedJSON, "The body is not JSON in UTF-8, or a text in it holds U+0000.")
 		if len(m.Errors) == 0 {
 			f = newFailure(ctx, m.Status, codeBodyRequired, "The request needs a body.")
 		}
