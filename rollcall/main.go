@@ -12,7 +12,7 @@ import (
 )
 
 // version is stamped by the linker.
-var version string //nolint:gochecknoglobals // the linker needs one
+var version string
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -65,14 +65,14 @@ type osMetrics struct {
 }
 
 // readForeignOS tells what can be told of a system with another kernel than Linux.
-func readForeignOS(r *reader) (osFacts, osMetrics) {
+func readForeignOS(r *reader) osFacts {
 	f := osFacts{IDLike: []string{}, PkgManagers: []string{}, RebootRequired: rebootFacts{Reasons: []string{}}}
 	f.setIdentity(r.run.identity)
 	f.ID = text(strings.ToLower(r.run.Kernel()))
 	f.Family = f.ID
 	r.degraded = true
 	r.lack(ReasonOSUnsupported, "*")
-	return f, osMetrics{}
+	return f
 }
 
 // readOS makes the report of type os.

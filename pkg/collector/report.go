@@ -75,7 +75,7 @@ func report(t Type, run Run) Report {
 	case run.Kernel() != linux && t.Name != "os":
 		r.failure = fleet.Fail(fleet.CodeOSUnsupported, nil, "kernel", run.Kernel())
 	case run.Kernel() != linux:
-		facts, metrics = readForeignOS(r)
+		facts, metrics = readForeignOS(r), osMetrics{}
 	default:
 		facts, metrics = t.read(r)
 	}

@@ -4,12 +4,14 @@ package up
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -126,6 +128,9 @@ func (u *run) run(ctx context.Context) error {
 	err := g.Wait()
 	if context.Cause(ctx) == errDone { //nolint:errorlint // it is set as it is
 		return nil
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w; something else listens there: choose another address with --http or --grpc", err)
 	}
 	return err
 }
