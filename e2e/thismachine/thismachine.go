@@ -107,7 +107,7 @@ func (c *comparison) rootSize() any {
 }
 
 // generated matches the interfaces of container engines, which are counted and not listed, by design.
-var generated = regexp.MustCompile(`^(veth.*|br-[0-9a-f]{12}|cali.*)$`) //nolint:gochecknoglobals // compiled once
+var generated = regexp.MustCompile(`^(veth.*|br-[0-9a-f]{12}|cali.*)$`)
 
 func (c *comparison) addresses(ctx context.Context) error {
 	out, err := exec.CommandContext(ctx, "ip", "-j", "addr").Output()
