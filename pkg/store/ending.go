@@ -34,14 +34,7 @@ func (s *Store) EndTask(ctx context.Context, e Ending) (bool, error) {
 		held = false
 		queueEnd(batch, e)
 		queueStatus(batch, e)
-		findings := slices.Clone(e.Findings)
-		slices.SortFunc(findings, func(a, b fleet.Finding) int { return bytes.Compare(a.ContentHash[:], b.ContentHash[:]) })
-		for _, f := range findings {
-			queueContent(batch, e.Host, f)
-		}
-		for _, f := range findings {
-			queueReport(batch, e, f)
-		}
+		queueFindings(batch, e)
 		results := tx.db.SendBatch(ctx, batch)
 		tag, err := results.Exec()
 		if err == nil && tag.RowsAffected() == 0 {
@@ -92,80 +85,101 @@ func queueStatus(batch *pgx.Batch, e Ending) {
 	}
 	batch.Queue(`
 		insert into host_status as st (host_id, collection_id, state, error_code, finished_at, succeeded_at, failures)
-		select @host, collection_id, @state, @code, now(), case when @state = 'failed' then null else now() end,
-			case when @state = 'failed' then 1 else 0 end
-		from task_history where id = @task and created_at > now() - interval '40 days'
+		values (@host, @collection, @state, @code, now(), case when @state = 'failed' then null else now() end,
+			case when @state = 'failed' then 1 else 0 end)
 		on conflict (host_id) do update set collection_id = excluded.collection_id, state = excluded.state,
 			error_code = excluded.error_code, finished_at = excluded.finished_at,
 			succeeded_at = coalesce(excluded.succeeded_at, st.succeeded_at),
 			failures = case when excluded.failures = 0 then 0 else st.failures + 1 end`,
-		pgx.NamedArgs{"host": e.Host, "task": e.Lease.TaskID, "state": string(e.State), "code": code})
+		pgx.NamedArgs{"host": e.Host, "collection": e.Lease.CollectionID, "state": string(e.State), "code": code})
 	if e.MachineID != "" {
 		batch.Queue("update hosts set machine_id = $2 where id = $1 and machine_id is null", e.Host, e.MachineID)
 	}
 }
 
-// queueContent stores facts that the host's current period does not refer to already. The update on conflict takes
-// the row's lock, so that the removal of unused contents cannot pass between this insert and its first reference.
-func queueContent(batch *pgx.Batch, host uuid.UUID, f fleet.Finding) {
-	batch.Queue(`
-		insert into report_contents (content_hash, report_type, schema_version, facts)
-		select @hash, t.id, @schema_version, @facts::jsonb from report_types t
-		where t.name = @type and not exists (
-			select from fact_periods p where p.host_id = @host and p.report_type = t.id and p.valid_to is null and p.content_hash = @hash)
-		on conflict (content_hash) do update set last_used_at = now()`,
-		pgx.NamedArgs{"hash": f.ContentHash[:], "type": f.Type, "schema_version": f.SchemaVersion, "facts": string(f.Facts), "host": host})
+// findingsArgs returns the findings as arrays, a column each, so that a task's reports are stored by one statement per
+// table. The contents are in the order of their hashes: tasks that store the same ones never wait for each other in
+// circles.
+func findingsArgs(e Ending) pgx.NamedArgs {
+	findings := slices.Clone(e.Findings)
+	slices.SortFunc(findings, func(a, b fleet.Finding) int { return bytes.Compare(a.ContentHash[:], b.ContentHash[:]) })
+	n := len(findings)
+	ids, types, statuses := make([]uuid.UUID, n), make([]string, n), make([]string, n)
+	hashes, versions, facts := make([][]byte, n), make([]int, n), make([]string, n)
+	metrics, unavailable := make([]*string, n), make([]*string, n)
+	for i, f := range findings {
+		ids[i], types[i], statuses[i] = fleet.NewIDAt(e.At), f.Type, string(f.Status)
+		hashes[i], versions[i], facts[i] = f.ContentHash[:], f.SchemaVersion, string(f.Facts)
+		if len(f.Metrics) > 0 {
+			metrics[i] = new(string(f.Metrics))
+		}
+		if len(f.Unavailable) > 0 {
+			unavailable[i] = new(string(jsonOf(f.Unavailable)))
+		}
+	}
+	return pgx.NamedArgs{
+		"ids": ids, "types": types, "statuses": statuses, "hashes": hashes, "versions": versions, "facts": facts,
+		"metrics": metrics, "unavailable": unavailable, "at": fleet.TimeOf(fleet.NewIDAt(e.At)), "host": e.Host,
+		"task": e.Lease.TaskID, "collection": e.Lease.CollectionID,
+	}
 }
 
-func queueReport(batch *pgx.Batch, e Ending, f fleet.Finding) {
-	id := fleet.NewIDAt(e.At)
-	var unavailable map[string]string
-	if len(f.Unavailable) > 0 {
-		unavailable = f.Unavailable
+func queueFindings(batch *pgx.Batch, e Ending) {
+	if len(e.Findings) == 0 {
+		return
 	}
-	args := pgx.NamedArgs{
-		"id": id, "at": fleet.TimeOf(id), "host": e.Host, "type": f.Type, "status": f.Status, "hash": f.ContentHash[:],
-		"unavailable": unavailable, "task": e.Lease.TaskID, "metrics": string(f.Metrics),
-	}
+	args := findingsArgs(e)
+	// Facts that the host's current period refers to are there already. The update on conflict takes the row's lock,
+	// so that the removal of unused contents cannot pass between this insert and its first reference.
+	batch.Queue(`
+		insert into report_contents (content_hash, report_type, schema_version, facts)
+		select f.hash, t.id, f.version, f.facts::jsonb
+		from unnest(@types::text[], @hashes::bytea[], @versions::int[], @facts::text[]) as f(type, hash, version, facts)
+		join report_types t on t.name = f.type
+		where not exists (
+			select from fact_periods p where p.host_id = @host and p.report_type = t.id and p.valid_to is null and p.content_hash = f.hash)
+		order by f.hash
+		on conflict (content_hash) do update set last_used_at = now()`, args)
 	// A type that the database does not know has no number, and the missing number fails the transaction.
 	batch.Queue(`
 		insert into report_rows (id, created_at, host_id, report_type, status, content_hash, unavailable, task_id, collection_id)
-		values (@id, @at, @host, (select id from report_types where name = @type), @status, @hash, @unavailable, @task,
-			(select collection_id from task_history where id = @task and created_at > now() - interval '40 days'))`, args)
-	if len(f.Metrics) > 0 {
-		batch.Queue(`
-			insert into report_metrics (report_id, created_at, host_id, report_type, metrics)
-			select @id, @at, @host, t.id, @metrics::jsonb from report_types t where t.name = @type`, args)
-	}
+		select f.id, @at, @host, (select t.id from report_types t where t.name = f.type), f.status, f.hash, f.unavailable::jsonb, @task, @collection
+		from unnest(@ids::uuid[], @types::text[], @statuses::text[], @hashes::bytea[], @unavailable::text[]) as f(id, type, status, hash, unavailable)`, args)
+	batch.Queue(`
+		insert into report_metrics (report_id, created_at, host_id, report_type, metrics)
+		select f.id, @at, @host, t.id, f.metrics::jsonb
+		from unnest(@ids::uuid[], @types::text[], @metrics::text[]) as f(id, type, metrics) join report_types t on t.name = f.type
+		where f.metrics is not null`, args)
 	batch.Queue(`
 		insert into latest_reports as l (host_id, report_type, report_id, created_at, status)
-		select @host, t.id, @id, @at, @status from report_types t where t.name = @type
+		select @host, t.id, f.id, @at, f.status
+		from unnest(@ids::uuid[], @types::text[], @statuses::text[]) as f(id, type, status) join report_types t on t.name = f.type
+		order by t.id
 		on conflict (host_id, report_type) do update
 			set report_id = excluded.report_id, created_at = excluded.created_at, status = excluded.status
 			where l.created_at <= excluded.created_at`, args)
-	queuePeriod(batch, f, args)
+	queuePeriods(batch, args)
 }
 
-// queuePeriod confirms the host's current period of the type, or closes it and begins the next one. A partial report
-// confirms a period it agrees with and never closes one: what it lacks it does not know.
-func queuePeriod(batch *pgx.Batch, f fleet.Finding, args pgx.NamedArgs) {
-	if f.Status == fleet.ReportPartial {
-		batch.Queue(`
-			update fact_periods p set last_confirmed_at = greatest(p.last_confirmed_at, @at) from report_types t
-			where t.name = @type and p.host_id = @host and p.report_type = t.id and p.valid_to is null and p.content_hash = @hash`, args)
-		return
-	}
+// queuePeriods confirms the host's current periods, or closes them and begins the next ones. A partial report confirms a
+// period it agrees with and never closes or begins one: what it lacks it does not know.
+func queuePeriods(batch *pgx.Batch, args pgx.NamedArgs) {
 	batch.Queue(`
-		with kind as (select id from report_types where name = @type), confirmed as (
-			update fact_periods p set last_confirmed_at = greatest(p.last_confirmed_at, @at) from kind
-			where p.host_id = @host and p.report_type = kind.id and p.valid_to is null and p.content_hash = @hash
-			returning 1
+		with found as materialized (
+			select f.id, t.id as type, f.status, f.hash
+			from unnest(@ids::uuid[], @types::text[], @statuses::text[], @hashes::bytea[]) as f(id, type, status, hash)
+			join report_types t on t.name = f.type
+		), confirmed as (
+			update fact_periods p set last_confirmed_at = greatest(p.last_confirmed_at, @at) from found f
+			where p.host_id = @host and p.report_type = f.type and p.valid_to is null and p.content_hash = f.hash
+			returning p.report_type
 		), closed as (
-			update fact_periods p set valid_to = greatest(@at, p.valid_from + interval '1 microsecond') from kind
-			where p.host_id = @host and p.report_type = kind.id and p.valid_to is null and p.content_hash <> @hash
-			returning p.valid_to
+			update fact_periods p set valid_to = greatest(@at, p.valid_from + interval '1 microsecond') from found f
+			where p.host_id = @host and p.report_type = f.type and p.valid_to is null and p.content_hash <> f.hash and f.status = 'ok'
+			returning p.report_type, p.valid_to
 		)
 		insert into fact_periods (host_id, report_type, content_hash, report_id, valid_from, last_confirmed_at)
-		select @host, kind.id, @hash, @id, coalesce((select valid_to from closed), @at), @at
-		from kind where not exists (select from confirmed)`, args)
+		select @host, f.type, f.hash, f.id, coalesce(c.valid_to, @at), @at
+		from found f left join closed c on c.report_type = f.type
+		where f.status = 'ok' and f.type not in (select report_type from confirmed)`, args)
 }

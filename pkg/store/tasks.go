@@ -80,14 +80,15 @@ func (s *Store) postpone(ctx context.Context, m fleet.Message) error {
 
 // A Lease names a claimed task: whoever holds it may end it, and nobody else.
 type Lease struct {
-	TaskID   uuid.UUID
-	Epoch    int
-	WorkerID uuid.UUID
+	TaskID       uuid.UUID
+	CollectionID uuid.UUID
+	Epoch        int
+	WorkerID     uuid.UUID
 }
 
 // LeaseOf returns the lease of a claimed task.
 func LeaseOf(t fleet.Task) Lease {
-	l := Lease{TaskID: t.ID, Epoch: t.Epoch}
+	l := Lease{TaskID: t.ID, CollectionID: t.CollectionID, Epoch: t.Epoch}
 	if t.WorkerID != nil {
 		l.WorkerID = *t.WorkerID
 	}
