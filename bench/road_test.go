@@ -176,7 +176,7 @@ func (r *road) sweep(b *testing.B) {
 
 func (r *road) await(b *testing.B, id uuid.UUID) fleet.Collection {
 	b.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		c, err := r.store.Collection(b.Context(), fleet.Everything(), id)
