@@ -15,7 +15,7 @@ import (
 var version string
 
 func main() {
-	os.Exit(process.Run(os.Stderr, "api", serve.Read, func(ctx context.Context, c serve.Config) error {
+	os.Exit(process.Run(os.Stderr, "api", os.Args[1:], serve.Read, func(ctx context.Context, c serve.Config) error {
 		c.Version = process.Version(version)
 		c.FirstAdmin = func(password string) {
 			_, _ = fmt.Fprintf(os.Stderr, "The first admin was made: user admin, password %s — it is shown only now.\n", password)

@@ -14,7 +14,7 @@ import (
 var version string
 
 func main() {
-	os.Exit(process.Run(os.Stderr, "scheduler", beat.Read, func(ctx context.Context, c beat.Config) error {
+	os.Exit(process.Run(os.Stderr, "scheduler", os.Args[1:], beat.Read, func(ctx context.Context, c beat.Config) error {
 		c.Version = process.Version(version)
 		return beat.Run(ctx, c, process.Logger(os.Stderr, "scheduler", c.Process.Log))
 	}))

@@ -14,7 +14,7 @@ import (
 var version string
 
 func main() {
-	os.Exit(process.Run(os.Stderr, "worker", work.Read, func(ctx context.Context, c work.Config) error {
+	os.Exit(process.Run(os.Stderr, "worker", os.Args[1:], work.Read, func(ctx context.Context, c work.Config) error {
 		c.Version = process.Version(version)
 		return work.Run(ctx, c, process.Logger(os.Stderr, "worker", c.Process.Log))
 	}))

@@ -31,7 +31,7 @@ type config struct {
 }
 
 func main() {
-	os.Exit(process.Run(os.Stderr, service, read, func(ctx context.Context, c config) error {
+	os.Exit(process.Run(os.Stderr, service, os.Args[1:], read, func(ctx context.Context, c config) error {
 		return run(ctx, c, process.Logger(os.Stderr, service, c.log))
 	}))
 }

@@ -69,12 +69,12 @@ func Open(ctx context.Context, c Config, service string, log *slog.Logger) (*Bac
 	options.Name = "rollcall-" + service
 	pool, err := store.OpenPool(ctx, c.DatabaseURL, options)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("DATABASE_URL: %w; for example DATABASE_URL=postgres://rollcall:PASSWORD@127.0.0.1:5432/rollcall", err)
 	}
 	client, err := ephemeral.Open(c.RedisURL, ephemeral.Options{Log: log, PoolSize: c.RedisPool})
 	if err != nil {
 		pool.Close()
-		return nil, err
+		return nil, fmt.Errorf("REDIS_URL: %w; for example REDIS_URL=redis://127.0.0.1:6379/0", err)
 	}
 	return &Backends{
 		Pool: pool, Store: store.New(pool), Redis: client, Ephemeral: ephemeral.New(client), Queue: queue.New(client), config: c, log: log,
@@ -198,8 +198,16 @@ func ServeHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Lo
 }
 
 // Run is a process from its environment to its end: read reads its configuration, which is refused as a whole with
-// every bad value named; run runs it until a signal comes. It returns the exit status.
-func Run[C any](stderr io.Writer, name string, read func(environ []string) (C, error), run func(context.Context, C) error) int {
+// every bad value named; run runs it until a signal comes. args are the process's arguments without its name: there
+// are none, and whoever gives one is told so instead of being ignored. It returns the exit status.
+func Run[C any](stderr io.Writer, name string, args []string, read func(environ []string) (C, error), run func(context.Context, C) error) int {
+	if len(args) > 0 {
+		_, _ = fmt.Fprintf(stderr, "%s takes no arguments: its environment configures it, as docs/operations.md explains.\n", name)
+		if len(args) == 1 && (args[0] == "-h" || args[0] == "--help") {
+			return 0
+		}
+		return 2
+	}
 	config, err := read(os.Environ())
 	if err != nil {
 		_, _ = fmt.Fprintf(stderr, "%s: cannot start:\n%s\n", name, err)

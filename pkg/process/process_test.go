@@ -167,13 +167,13 @@ func TestServeHTTPEndsWithItsContext(t *testing.T) {
 func TestRunNamesWhatKeepsItFromStarting(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	status := process.Run(&out, "thing", func([]string) (int, error) { return 0, errors.New("X: is bad") },
+	status := process.Run(&out, "thing", nil, func([]string) (int, error) { return 0, errors.New("X: is bad") },
 		func(context.Context, int) error { return nil })
 	if status != 2 || !strings.Contains(out.String(), "X: is bad") {
 		t.Errorf("Run = %d: %s", status, &out)
 	}
 	out.Reset()
-	status = process.Run(&out, "thing", func(environ []string) (int, error) { return len(environ), nil },
+	status = process.Run(&out, "thing", nil, func(environ []string) (int, error) { return len(environ), nil },
 		func(_ context.Context, n int) error {
 			if n != len(os.Environ()) {
 				t.Errorf("%d variables", n)
@@ -182,6 +182,37 @@ func TestRunNamesWhatKeepsItFromStarting(t *testing.T) {
 		})
 	if status != 1 || !strings.Contains(out.String(), "thing: broken") {
 		t.Errorf("Run = %d: %s", status, &out)
+	}
+}
+
+func TestRunTakesNoArguments(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		args []string
+		want int
+	}{{[]string{"--help"}, 0}, {[]string{"--http=:80"}, 2}, {[]string{"up"}, 2}} {
+		var out bytes.Buffer
+		status := process.Run(&out, "thing", tt.args, func([]string) (int, error) { return 0, errors.New("read") }, nil)
+		if status != tt.want || !strings.Contains(out.String(), "thing takes no arguments") {
+			t.Errorf("Run with %v = %d: %s", tt.args, status, &out)
+		}
+	}
+}
+
+func TestOpenNamesTheVariableOfABadAddress(t *testing.T) {
+	t.Parallel()
+	const database, redis = "postgres://u:hunter2@127.0.0.1/db", "redis://127.0.0.1:6379/0"
+	for _, tt := range []struct{ name, database, redis, want string }{
+		{"a port of PostgreSQL that is none", "host=127.0.0.1 password=hunter2 port=abc", redis, "DATABASE_URL: "},
+		{"a port of Redis that is none", database, "redis://:hunter2@127.0.0.1:abc", "REDIS_URL: "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := process.Open(t.Context(), process.Config{DatabaseURL: tt.database, RedisURL: tt.redis, RedisPool: 5}, "test", slog.New(slog.DiscardHandler))
+			if err == nil || !strings.HasPrefix(err.Error(), tt.want) || !strings.Contains(err.Error(), "for example") || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("Open = %v, want %s named with an example, and no password", err, tt.want)
+			}
+		})
 	}
 }
 
