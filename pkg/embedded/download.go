@@ -92,7 +92,7 @@ func download(ctx context.Context, cache string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("waiting for another download: %w", err)
 	}
-	defer func() { _ = lock.Close() }()
+	defer func() { _ = unlockFile(lock) }()
 	if bin, ok := cachedBuild(cache); ok {
 		return bin, nil
 	}

@@ -92,7 +92,7 @@ func (l *DirLock) Release() error {
 		return nil
 	}
 	// The file stays: removing it would let two processes lock two files of one name.
-	err := errors.Join(l.file.Truncate(0), l.file.Close())
+	err := errors.Join(l.file.Truncate(0), unlockFile(l.file))
 	l.file = nil
 	return err
 }
@@ -150,6 +150,13 @@ func lockFile(path string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// unlockFile gives up the lock of a file and closes it. Closing alone would leave the lock to a child that is being
+// started at this moment by another goroutine, until it executes its program.
+func unlockFile(f *os.File) error {
+	funlock(f)
+	return f.Close()
 }
 
 // waitForLock is lockFile for a lock that is never held long.

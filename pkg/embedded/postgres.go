@@ -238,6 +238,7 @@ func (p *Postgres) clean() error {
 		errs = append(errs, p.output.Close())
 	}
 	if p.lock != nil {
+		funlock(p.lock)
 		errs = append(errs, closeOnce(p.lock))
 	}
 	if p.temp != "" {

@@ -259,6 +259,7 @@ func (r *Redis) clean() error {
 		errs = append(errs, r.output.Close())
 	}
 	if r.lock != nil {
+		funlock(r.lock)
 		errs = append(errs, closeOnce(r.lock))
 	}
 	if r.temp != "" {

@@ -84,7 +84,7 @@ func SharedForTests(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("waiting for the shared PostgreSQL: %w", err)
 	}
-	defer func() { _ = lock.Close() }()
+	defer func() { _ = unlockFile(lock) }()
 	if s, ok := currentShared(base); ok && rejoinShared(ctx, s) == nil {
 		return s.URL, nil
 	}

@@ -13,6 +13,9 @@ import (
 // supported is nil where servers can be run as child processes.
 func supported() error { return nil }
 
+// funlock gives up a lock, whoever else has the file open by inheritance. Failing is no harm: closing does the same.
+func funlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
+
 // flock takes an exclusive lock without waiting.
 func flock(f *os.File) error {
 	for {
