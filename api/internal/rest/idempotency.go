@@ -75,7 +75,9 @@ func (s *server) takeKey(w http.ResponseWriter, r *http.Request, actor fleet.Act
 		_, _ = io.WriteString(h, part+"\x00") // a hash takes everything
 	}
 	hash := h.Sum(nil)
-	taken, err := s.Store.BeginIdempotent(r.Context(), actor.ID, key, hash, idempotencyTTL)
+	ctx, cancel := context.WithTimeout(r.Context(), keepTimeout)
+	defer cancel()
+	taken, err := s.Store.BeginIdempotent(ctx, actor.ID, key, hash, idempotencyTTL)
 	switch {
 	case err != nil || taken == nil:
 		return nil, err

@@ -57,6 +57,8 @@ func (s *server) admit(ctx context.Context, method string) (context.Context, err
 }
 
 func (s *server) authenticate(ctx context.Context, c *caller, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	actor, err := s.Accounts.Authenticate(ctx, c.bearer)
 	if err != nil {
 		return err

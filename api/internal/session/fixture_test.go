@@ -9,8 +9,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/rollcallhq/rollcall/api/internal/session"
 	"github.com/rollcallhq/rollcall/pkg/account"
@@ -34,9 +36,11 @@ type bench struct {
 	accounts *account.Service
 	shared   *ephemeral.Store
 	store    *store.Store
+	pool     *pgxpool.Pool
 	redis    *miniredis.Miniredis
 	limiter  *session.Limiter
 	viewer   fleet.User
+	timeout  time.Duration // of the next Guard
 }
 
 func newBench(t *testing.T, proxies ...string) *bench {
@@ -48,7 +52,7 @@ func newBench(t *testing.T, proxies ...string) *bench {
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	b.shared = ephemeral.New(client)
-	b.store, _ = storetest.Pool(t)
+	b.store, b.pool = storetest.Pool(t)
 	signer, err := token.NewSigner([]byte("0123456789abcdef0123456789abcdef"))
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +78,7 @@ func newBench(t *testing.T, proxies ...string) *bench {
 // limit gives the bench another Guard, with that limiter.
 func (b *bench) limit(t *testing.T, limiter *session.Limiter, proxies ...string) {
 	t.Helper()
-	config := session.Config{Accounts: b.accounts, Fail: fail, Limiter: limiter}
+	config := session.Config{Accounts: b.accounts, Fail: fail, Limiter: limiter, Timeout: b.timeout}
 	for _, proxy := range proxies {
 		config.TrustedProxies = append(config.TrustedProxies, netip.MustParsePrefix(proxy))
 	}

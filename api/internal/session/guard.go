@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/rollcallhq/rollcall/pkg/account"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
@@ -29,7 +31,12 @@ type Config struct {
 	// TrustedOrigins are origins, such as https://fleet.example.net, whose pages may write with this site's cookie.
 	// They are needed only where a proxy changes the Host header.
 	TrustedOrigins []string
+	// Timeout bounds how long finding out may take, so that a database that accepts and does not answer holds nobody
+	// up; 0 means 3 s.
+	Timeout time.Duration
 }
+
+const defaultTimeout = 3 * time.Second
 
 // A Guard finds out who is asking. It is safe for concurrent use.
 type Guard struct {
@@ -38,6 +45,7 @@ type Guard struct {
 	limiter  *Limiter
 	proxies  []netip.Prefix
 	origins  *http.CrossOriginProtection
+	timeout  time.Duration
 }
 
 // New returns a Guard, or an error if something required is missing or an origin is none.
@@ -51,7 +59,9 @@ func New(c Config) (*Guard, error) {
 			return nil, fmt.Errorf("trusting an origin: %w", err)
 		}
 	}
-	return &Guard{accounts: c.Accounts, fail: c.Fail, limiter: c.Limiter, proxies: c.TrustedProxies, origins: origins}, nil
+	return &Guard{
+		accounts: c.Accounts, fail: c.Fail, limiter: c.Limiter, proxies: c.TrustedProxies, origins: origins, timeout: cmp.Or(c.Timeout, defaultTimeout),
+	}, nil
 }
 
 // A caller is what was found out about who is asking: an actor, or why there is none.
@@ -97,7 +107,9 @@ func (g *Guard) Middleware(next http.Handler) http.Handler {
 
 // identify returns the caller, or why the request ends here.
 func (g *Guard) identify(w http.ResponseWriter, r *http.Request) (caller, error) {
-	ctx, address := r.Context(), g.ClientAddress(r)
+	ctx, cancel := context.WithTimeout(r.Context(), g.timeout)
+	defer cancel()
+	address := g.ClientAddress(r)
 	authorization := strings.Join(r.Header.Values("Authorization"), ", ") // more than one is no bearer token
 	secret := cookieSecret(r)
 	if isBearer(authorization) {

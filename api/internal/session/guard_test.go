@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"strings"
@@ -146,6 +147,31 @@ func TestWithoutRedisWhoCannotBeJudgedIsRefusedAtOnce(t *testing.T) {
 	}
 	if got := b.ask(t, "", request("GET", "/login")); got.Reason != "unauthenticated" {
 		t.Errorf("nobody: %+v", got)
+	}
+}
+
+// TestADatabaseThatDoesNotAnswerHoldsNobodyUp locks the tables, so that PostgreSQL takes the questions and is silent.
+func TestADatabaseThatDoesNotAnswerHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	tokens, cookie := b.login(t), b.cookie(t)
+	b.timeout = 200 * time.Millisecond
+	b.limit(t, nil)
+	tx, err := b.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	if _, err := tx.Exec(t.Context(), "lock table users, api_tokens in access exclusive mode"); err != nil {
+		t.Fatal(err)
+	}
+	for _, header := range []string{"Authorization: Bearer " + tokens.Access, cookie} {
+		began := time.Now()
+		got := b.ask(t, "", request("GET", "/", header))
+		const lockTimeout = 10 * time.Second // which would end it otherwise
+		if took := time.Since(began); got.status != http.StatusServiceUnavailable || got.header.Get("Set-Cookie") != "" || took > lockTimeout/2 {
+			t.Errorf("got %d %s %v after %s", got.status, got.Failed, got.header, took)
+		}
 	}
 }
 
