@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/rollcallhq/rollcall/pkg/process"
 	"github.com/rollcallhq/rollcall/pkg/secret"
 	"github.com/rollcallhq/rollcall/pkg/settings"
@@ -37,6 +39,8 @@ type Config struct {
 	AdminPassword  string         // of the first admin; empty: generated
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	RateLimit      int            // requests a second and actor; 0: any number
+
+	Registry *prometheus.Registry // where its metrics go and /metrics reads; nil: one of its own
 
 	// FirstAdmin is told the generated password of the first admin, once; nil: it is printed to the log's writer by
 	// the caller of Run, who must then give one.

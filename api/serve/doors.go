@@ -49,7 +49,7 @@ func (s *services) doors(c Config, open *atomic.Bool, stopping <-chan struct{}) 
 	}
 	gate := starting(open, rest.Fail)
 	pages, guarded := gate(pages), gate(json)
-	return rest.Frame(s.log)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return rest.Frame(s.log)(head(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case strings.HasPrefix(path, underAuth) && c.serves(DoorAuth), strings.HasPrefix(path, underREST) && !strings.HasPrefix(path, underAuth) && c.serves(DoorREST):
 			guarded.ServeHTTP(w, r)
@@ -60,7 +60,29 @@ func (s *services) doors(c Config, open *atomic.Bool, stopping <-chan struct{}) 
 		default:
 			pages.ServeHTTP(w, r)
 		}
-	})), nil
+	}))), nil
+}
+
+// head answers HEAD as GET is answered; the server leaves the body out. Streams have no end to wait for.
+func head(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead && !strings.HasSuffix(r.URL.Path, "/events") {
+			r = r.Clone(r.Context())
+			r.Method = http.MethodGet
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// unscoped refuses whoever may see only some hosts: the queues show all of them.
+func unscoped(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if session.Actor(r.Context()).Selector != nil {
+			rest.Fail(w, r, fleet.Errorf(fleet.Forbidden, "the queues show every host, and you may see only some"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // isOurs reports whether the path is one of those beside the API that every api serves, whatever its doors.
@@ -94,7 +116,7 @@ func (s *services) pages(c Config, guard *session.Guard) (http.Handler, error) {
 	}
 	if c.serves(DoorQueues) {
 		r.Group(func(r chi.Router) {
-			r.Use(session.Headers(session.InlinePolicy), guard.RequireRole(fleet.Admin))
+			r.Use(session.Headers(session.InlinePolicy), guard.RequireRole(fleet.Admin), unscoped)
 			monitor := queues.Handler(s.Redis)
 			r.Handle(queues.Root, monitor)
 			r.Handle(queues.Root+"/*", monitor)

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -95,7 +96,7 @@ func newServices(c Config, b *process.Backends, log *slog.Logger) (*services, er
 	if err != nil {
 		return nil, err
 	}
-	s := &services{Backends: b, log: log, registry: telemetry.NewRegistry("api", c.Version), health: telemetry.NewHealth(log, b.Checks(true)...)}
+	s := &services{Backends: b, log: log, registry: cmp.Or(c.Registry, telemetry.NewRegistry("api", c.Version)), health: telemetry.NewHealth(log, b.Checks(true)...)}
 	s.accounts, err = account.New(account.Config{
 		Store: b.Store, Sessions: b.Ephemeral, Signer: signer, Passwords: token.NewPasswords(passwordsAtOnce), Log: log,
 	})

@@ -177,10 +177,17 @@ func (w *Worker) connect(ctx context.Context, claim *store.Claim) (conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	return remote.Dial(ctx, remote.Target{
+	c, err := remote.Dial(ctx, remote.Target{
 		Address: claim.Host.Address, Port: claim.Host.Port, Credential: credential,
 		KnownAlgorithms: trust.algorithms(), Verify: trust.verify, Options: remote.Options{Keepalive: keepalive(claim.Host.SSH)},
 	})
+	if f, ok := errors.AsType[*fleet.Failure](err); ok && f.Code == fleet.CodeAuthFailed && claim.Host.CredentialID == nil {
+		f.Details["reason"] = "the host has no credential"
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 func keepalive(o fleet.SSHOptions) time.Duration {

@@ -3,6 +3,7 @@
 package beat
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -24,7 +25,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		return err
 	}
 	defer b.Close()
-	registry := telemetry.NewRegistry("scheduler", c.Version)
+	registry := cmp.Or(c.Registry, telemetry.NewRegistry("scheduler", c.Version))
 	health := telemetry.NewHealth(log, b.Checks(true)...)
 
 	g, ctx := errgroup.WithContext(ctx)

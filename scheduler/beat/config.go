@@ -1,15 +1,18 @@
 package beat
 
 import (
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/rollcallhq/rollcall/pkg/process"
 	"github.com/rollcallhq/rollcall/pkg/settings"
 )
 
 // Config is the scheduler's whole configuration.
 type Config struct {
-	Process process.Config
-	Version string
-	OpsAddr string // where /healthz, /readyz and /metrics answer; empty: nowhere
+	Process  process.Config
+	Version  string
+	Registry *prometheus.Registry // where its metrics go; nil: one of its own
+	OpsAddr  string               // where /healthz, /readyz and /metrics answer; empty: nowhere
 }
 
 // Read reads the scheduler's configuration from an environment in the form of os.Environ. Every bad value is in the error.

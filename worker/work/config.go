@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/process"
 	"github.com/rollcallhq/rollcall/pkg/secret"
@@ -16,11 +18,12 @@ import (
 type Config struct {
 	Process     process.Config
 	Version     string
-	OpenKeys    string   // private keys of the sites, site/id:base64 each
-	Sites       []string // whose hosts this worker collects
-	Concurrency int      // hosts it talks to at once
-	Local       bool     // whether it may collect the machine it runs on
-	OpsAddr     string   // where /healthz, /readyz and /metrics answer; empty: nowhere
+	OpenKeys    string               // private keys of the sites, site/id:base64 each
+	Sites       []string             // whose hosts this worker collects
+	Concurrency int                  // hosts it talks to at once
+	Local       bool                 // whether it may collect the machine it runs on
+	Registry    *prometheus.Registry // where its metrics go; nil: one of its own
+	OpsAddr     string               // where /healthz, /readyz and /metrics answer; empty: nowhere
 	Drain       time.Duration
 }
 

@@ -3,6 +3,7 @@
 package work
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -30,7 +31,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		return err
 	}
 	defer b.Close()
-	registry := telemetry.NewRegistry("worker", c.Version)
+	registry := cmp.Or(c.Registry, telemetry.NewRegistry("worker", c.Version))
 	health := telemetry.NewHealth(log, b.Checks(false)...)
 
 	g, ctx := errgroup.WithContext(ctx)

@@ -26,7 +26,7 @@ const (
 // describe says what the document is about.
 func describe(doc *huma.OpenAPI) {
 	doc.Info.Description = "Agentless reports from fleets of machines. Errors are problem documents (RFC 9457) with a stable code; unknown fields and " +
-		"query parameters are refused; lists are read by cursor; POST takes Idempotency-Key; PATCH is a merge patch (RFC 7396) and takes If-Match."
+		"query parameters are refused; lists are read by cursor; writes take Idempotency-Key; PATCH is a merge patch (RFC 7396) and takes If-Match."
 	doc.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
 	doc.Servers = []*huma.Server{{URL: "/"}}
 	doc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{bearerScheme: {
@@ -43,8 +43,10 @@ func (s *server) mountDocument() error {
 			content := item.Patch.RequestBody.Content
 			content[mergeType].Schema = content[jsonType].Schema
 		}
-		if item.Post != nil {
-			describeIdempotency(item.Post)
+		for _, write := range []*huma.Operation{item.Post, item.Patch, item.Delete} {
+			if write != nil {
+				describeIdempotency(write)
+			}
 		}
 	}
 	nullEnums(doc.Components.Schemas.Map())

@@ -32,12 +32,12 @@ const (
 	codeKeySecret   = "idempotency_answer_not_kept"
 )
 
-// idempotent makes a POST with an Idempotency-Key happen once: the same request with the same key is answered as the
+// idempotent makes a write with an Idempotency-Key happen once: the same request with the same key is answered as the
 // first one was, for a day. Answers that hold a secret are not kept.
 func (s *server) idempotent(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key, actor := r.Header.Get(idempotencyHeader), session.Actor(r.Context())
-		if key == "" || r.Method != http.MethodPost || actor.Kind == "" {
+		if key == "" || r.Method == http.MethodGet || actor.Kind == "" {
 			next.ServeHTTP(w, r)
 			return
 		}

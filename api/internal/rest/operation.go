@@ -155,7 +155,7 @@ func (op operation) errors(takesBody bool) []int {
 	if op.method == http.MethodPatch || op.method == http.MethodDelete {
 		statuses = append(statuses, http.StatusPreconditionFailed)
 	}
-	if takesBody || op.method == http.MethodPost { // a POST's body is read for its Idempotency-Key
+	if takesBody || op.method != http.MethodGet { // a write's body is read for its Idempotency-Key
 		statuses = append(statuses, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
 	return statuses

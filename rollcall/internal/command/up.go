@@ -2,11 +2,13 @@ package command
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"github.com/rollcallhq/rollcall/pkg/ephemeral"
 	"github.com/rollcallhq/rollcall/pkg/process"
 	"github.com/rollcallhq/rollcall/pkg/settings"
+	"github.com/rollcallhq/rollcall/pkg/token"
 	"github.com/rollcallhq/rollcall/rollcall/internal/up"
 )
 
@@ -46,6 +48,9 @@ func (c upCommand) options(in Invocation) (up.Options, error) {
 		SealKeys:      r.KeyList("ROLLCALL_SEAL_KEYS", false, "public keys of the sites"),
 		OpenKeys:      r.KeyList("ROLLCALL_OPEN_KEYS", false, "private keys of the sites"),
 		Log:           process.ReadLog(r), Stdout: in.Stdout, Stderr: in.Stderr, Version: in.Version,
+	}
+	if n := len([]rune(o.AdminPassword)); n > 0 && n < token.MinPassword {
+		r.Refuse("ROLLCALL_ADMIN_PASSWORD", fmt.Errorf("is shorter than %d characters", token.MinPassword))
 	}
 	process.Others(r)
 	if o.RedisURL != "" {

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rollcallhq/rollcall/api/serve"
@@ -50,6 +51,11 @@ type Options struct {
 // drain is how long running tasks may go on after Ctrl-C.
 const drain = 3 * time.Second
 
+// onceTimeout bounds a run with Once: a script must not wait for a database that never answers.
+const onceTimeout = 5 * time.Minute
+
+var errOnce = fleet.Errorf(fleet.Unavailable, "not done within %s; what it waited for is logged above", onceTimeout)
+
 // stopTimeout bounds the stopping of each private server.
 const stopTimeout = 30 * time.Second
 
@@ -79,17 +85,23 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer back.stop(context.WithoutCancel(ctx), log)
-	u := &run{Options: o, keys: keys, back: back, lock: lock, log: log, listening: make(chan struct{}), serving: make(chan struct{})}
+	if o.Once {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, onceTimeout, errOnce)
+		defer cancel()
+	}
+	u := &run{Options: o, keys: keys, back: back, lock: lock, log: log, registry: telemetry.NewRegistry("up", o.Version), listening: make(chan struct{}), serving: make(chan struct{})}
 	return u.run(ctx)
 }
 
 // A run is one life of the process.
 type run struct {
 	Options
-	keys keys
-	back *backends
-	lock *embedded.DirLock
-	log  *slog.Logger
+	keys     keys
+	back     *backends
+	lock     *embedded.DirLock
+	registry *prometheus.Registry // of all parts: /metrics shows them together
+	log      *slog.Logger
 
 	once      sync.Once
 	listening chan struct{} // closed when http and grpc are known
@@ -115,7 +127,7 @@ func (u *run) run(ctx context.Context) error {
 	g.Go(func() error { return named("api", serve.Run(ctx, u.serve(), u.log.With("service", "api"))) })
 	g.Go(func() error { return named("worker", work.Run(ctx, u.work(), u.log.With("service", "worker"))) })
 	g.Go(func() error {
-		return named("scheduler", beat.Run(ctx, beat.Config{Process: u.config("scheduler"), Version: u.Version}, u.log.With("service", "scheduler")))
+		return named("scheduler", beat.Run(ctx, beat.Config{Process: u.config("scheduler"), Version: u.Version, Registry: u.registry}, u.log.With("service", "scheduler")))
 	})
 	g.Go(func() error { return u.back.watch(ctx) })
 	g.Go(func() error {
@@ -128,6 +140,9 @@ func (u *run) run(ctx context.Context) error {
 	err := g.Wait()
 	if context.Cause(ctx) == errDone { //nolint:errorlint // it is set as it is
 		return nil
+	}
+	if context.Cause(ctx) == errOnce { //nolint:errorlint // it is set as it is
+		return errOnce
 	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w; something else listens there: choose another address with --http or --grpc", err)
@@ -149,6 +164,7 @@ func (u *run) serve() serve.Config {
 	return serve.Config{
 		Process: u.config("api"), Version: u.Version, HTTPAddr: u.address(u.HTTP, "127.0.0.1:8080"), GRPCAddr: u.address(u.GRPC, "127.0.0.1:50051"),
 		SigningKey: []byte(u.keys.Signing), SealKeys: u.keys.Seal, Doors: serve.AllDoors(), AdminPassword: u.AdminPassword,
+		Registry:   u.registry,
 		FirstAdmin: func(password string) { u.password = password },
 		Serving:    func() { close(u.serving) },
 		Listening: func(http, grpc string) {
@@ -172,7 +188,7 @@ func (u *run) address(given, usual string) string {
 func (u *run) work() work.Config {
 	return work.Config{
 		Process: u.config("worker"), Version: u.Version, OpenKeys: u.keys.Open, Sites: []string{fleet.DefaultSite},
-		Concurrency: 200, Local: true, Drain: drain,
+		Concurrency: 200, Local: true, Drain: drain, Registry: u.registry,
 	}
 }
 
