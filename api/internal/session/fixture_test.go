@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/rollcallhq/rollcall/api/internal/session"
 	"github.com/rollcallhq/rollcall/pkg/account"
@@ -36,7 +35,7 @@ type bench struct {
 	accounts *account.Service
 	shared   *ephemeral.Store
 	store    *store.Store
-	pool     *pgxpool.Pool
+	pool     store.DBTX
 	redis    *miniredis.Miniredis
 	limiter  *session.Limiter
 	viewer   fleet.User
