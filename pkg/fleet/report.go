@@ -24,6 +24,23 @@ type Finding struct {
 	Metrics       []byte // JSON
 	Unavailable   map[string]string
 	ContentHash   [32]byte
+	Follows       *Succession // nil: nothing held before, or the same facts did
+}
+
+// A Succession is how the facts of a finding follow on others that held before.
+type Succession struct {
+	ContentHash []byte    // of the former facts
+	ReportID    uuid.UUID // the last report that had them
+	Changes     []FactChange
+	Baselines   []string // patterns of paths that this finding is the first to know, or to know by another meaning
+}
+
+// A FactChange is a path of the facts that differs.
+type FactChange struct {
+	Path   string
+	Before []byte     // JSON; nil: there was nothing
+	After  []byte     // JSON; nil: there is nothing any more
+	Since  *time.Time // since when the former value held; nil if nobody knows
 }
 
 // A Report is what one collector learned from one host at one time.

@@ -1,0 +1,24 @@
+-- What a change needs beyond its two values: the report that still had the former one, and since when it held.
+alter table changes add column before_report_id uuid;
+alter table changes add column before_since timestamptz;
+
+-- The last changes of a path of a host. Paths hold names that hosts make up, which an index entry has no room for.
+create index on changes (host_id, report_type, (left(path, 200)) collate "C", seen_at);
+
+-- Since when what lies under a pattern of paths is known of a host without having changed: it could not be told
+-- before, or the collector's schema gave it another meaning. What no row covers is known since the first period.
+create table fact_baselines (
+    host_id     uuid not null,
+    report_type smallint not null,
+    pattern     text not null,
+    known_since timestamptz not null,
+    primary key (host_id, report_type, pattern)
+);
+
+-- Which life of the cluster this is, as cursors carry it: a restored backup, a copy and a promoted standby count
+-- transactions of their own, so that a position in the feed of another life means nothing in this one.
+create function cluster_life() returns text
+    language sql stable security definer set search_path = public, pg_temp as $$
+    select left(md5(epoch::text || system_identifier || left(pg_walfile_name(pg_current_wal_lsn()), 8)), 12)
+    from cluster, pg_control_system()
+$$;
