@@ -26,6 +26,8 @@ type Report struct {
 	ContentHash   string            `json:"content_hash" doc:"of the facts, in hexadecimal: equal facts have equal hashes"`
 	CollectionID  *uuid.UUID        `json:"collection_id" nullable:"true" format:"uuid"`
 	TaskID        *uuid.UUID        `json:"task_id" nullable:"true" format:"uuid"`
+	// Since is nil unless it was asked for.
+	Since map[string]time.Time `json:"since,omitzero" nullable:"false" doc:"since when each fact holds, by the path of the leaf: the time of the report that showed it first; absent unless asked for with since=true"`
 }
 
 // A Collector is a kind of report and what makes it.
@@ -41,13 +43,13 @@ type Collector struct {
 func ReportView(r fleet.Report) Report {
 	return Report{
 		ID: r.ID, HostID: r.HostID, Host: r.Host, Type: r.Type, Status: string(r.Status), CreatedAt: utc(r.CreatedAt), ConfirmedAt: utcOrNull(r.ConfirmedAt),
-		SchemaVersion: r.SchemaVersion, Facts: rawObject(r.Facts), Metrics: rawObject(r.Metrics), Unavailable: orEmpty(r.Unavailable),
+		SchemaVersion: r.SchemaVersion, Facts: rawJSON(r.Facts), Metrics: rawJSON(r.Metrics), Unavailable: orEmpty(r.Unavailable),
 		ContentHash: hex.EncodeToString(r.ContentHash), CollectionID: r.CollectionID, TaskID: r.TaskID,
 	}
 }
 
-// rawObject returns stored JSON as it is, and null for none.
-func rawObject(stored []byte) json.RawMessage {
+// rawJSON returns stored JSON as it is, and null for none.
+func rawJSON(stored []byte) json.RawMessage {
 	if len(stored) == 0 {
 		return json.RawMessage("null")
 	}
