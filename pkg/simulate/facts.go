@@ -18,12 +18,12 @@ type facts struct {
 	CPUList     string
 	MemTotal    int64 // KiB, as all of memory
 	CommitLimit int64
-	HostsSHA256 string
 
 	RootKB, DataKB                            int64
 	RootSectors, RootPartSectors, DataSectors int64
 	MAC, IPv4, LinkLocal, LinkLocalHex        string
 
+	drifted
 	moving
 }
 
@@ -94,7 +94,6 @@ func (h *host) factsAt(now time.Time, execution int64) facts {
 		DiskSerial: "sim" + hex.EncodeToString(r[9:13]), OS: pick(r[13], distributions()...),
 		BootTime: h.bootedAt().Unix(), InstalledAt: h.bootedAt().AddDate(0, -6, 0).Unix(),
 		CPUList: fmt.Sprintf("0-%d", cpus-1), MemTotal: int64(cpus)*2*1024*1024 - 74_092,
-		HostsSHA256: hashOf(h.random, "hosts"),
 		RootSectors: int64(pick(r[14], 40, 64, 100)) << 21, DataSectors: int64(pick(r[15], 100, 200, 500)) << 21,
 	}
 	for cpu := range cpus {
@@ -108,6 +107,7 @@ func (h *host) factsAt(now time.Time, execution int64) facts {
 	f.MAC = fmt.Sprintf("52:54:00:%02x:%02x:%02x", r[20], address>>8&0xff, address&0xff)
 	f.LinkLocalHex = fmt.Sprintf("fe80000000000000505400fffe%02x%02x%02x", r[20], address>>8&0xff, address&0xff)
 	f.LinkLocal = fmt.Sprintf("fe80::5054:ff:fe%02x:%x", r[20], address&0xffff)
+	f.drifted = h.driftedAt(execution)
 	f.moving = f.move(h, now, execution)
 	return f
 }

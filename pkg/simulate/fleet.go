@@ -43,6 +43,14 @@ type Options struct {
 	// ports end, the next address is taken.
 	Listen string
 
+	// Drift is the share of hosts that change facts between two of their executions, from 0 to 1: each host drifts at
+	// that share of its executions, and not all at the same. The first execution is always the same; with the same
+	// seed, so are all that follow.
+	Drift float64
+
+	// DriftFacts is how many facts such a host changes at once. 0 means 1.
+	DriftFacts int
+
 	// Login is LoginByKey, also the default, or LoginByPassword.
 	Login string
 
@@ -65,6 +73,7 @@ type Host struct {
 	Fingerprint string // of its host key, SHA256:…
 	Labels      map[string]string
 	Executions  int64 // commands that were answered up to now
+	Drifts      int64 // changes of facts among them, as Planted lists them
 }
 
 // A Fleet is a running set of simulated hosts. Its methods may be called concurrently.
@@ -87,6 +96,9 @@ func Start(ctx context.Context, o Options) (*Fleet, error) {
 	}
 	if o.Latency < 0 {
 		return nil, fleet.InvalidField("latency", "must not be negative")
+	}
+	if err := checkDrift(o); err != nil {
+		return nil, err
 	}
 	places, err := readListen(o.Listen)
 	if err != nil {

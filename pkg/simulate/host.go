@@ -15,7 +15,10 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
 
-// A host is one simulated host. Nothing in it changes but the counter.
+// namePrefix is what the names of all hosts begin with; the number of the host follows, counted from 1.
+const namePrefix = "sim-"
+
+// A host is one simulated host. Nothing in it changes but the counter, and its facts follow from that.
 type host struct {
 	number      int
 	name        string
@@ -24,6 +27,7 @@ type host struct {
 	fingerprint string
 	labels      map[string]string
 	behaviour   Behaviour
+	drift       drift
 	listener    net.Listener
 	executions  atomic.Int64
 }
@@ -35,9 +39,9 @@ func newHost(ctx context.Context, o Options, number int, places places) (*host, 
 		return nil, fmt.Errorf("making a simulated host key: %w", err)
 	}
 	h := &host{
-		number: number, name: fmt.Sprintf("sim-%04d", number+1), random: derive(o.Seed, "facts", number),
+		number: number, name: fmt.Sprintf(namePrefix+"%04d", number+1), random: derive(o.Seed, "facts", number),
 		signer: signer, fingerprint: ssh.FingerprintSHA256(signer.PublicKey()),
-		behaviour: Behaviour{Latency: o.Latency},
+		behaviour: Behaviour{Latency: o.Latency}, drift: newDrift(o, number),
 	}
 	h.labels = map[string]string{
 		"simulated": "true",
@@ -59,9 +63,10 @@ func pick[T any](by byte, choices ...T) T { return choices[int(by)%len(choices)]
 
 func (h *host) view() Host {
 	address, _ := h.listener.Addr().(*net.TCPAddr) // it is one: we listen on tcp4
+	executions := h.executions.Load()
 	return Host{
 		Name: h.name, Address: address.IP.String(), Port: address.Port, MachineID: h.machineID(),
-		Fingerprint: h.fingerprint, Labels: maps.Clone(h.labels), Executions: h.executions.Load(),
+		Fingerprint: h.fingerprint, Labels: maps.Clone(h.labels), Executions: executions, Drifts: h.drift.count(executions),
 	}
 }
 

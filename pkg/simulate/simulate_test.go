@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net"
 	"strings"
 	"sync"
@@ -324,6 +325,11 @@ func TestOptions(t *testing.T) {
 		{"no hosts", simulate.Options{}, "hosts"},
 		{"too many hosts", simulate.Options{Hosts: simulate.MaxHosts + 1}, "hosts"},
 		{"a latency before the question", simulate.Options{Hosts: 1, Latency: -1}, "latency"},
+		{"a negative drift", simulate.Options{Hosts: 1, Drift: -0.01}, "drift"},
+		{"a drift of more than all hosts", simulate.Options{Hosts: 1, Drift: 1.01}, "drift"},
+		{"a drift that is no number", simulate.Options{Hosts: 1, Drift: math.NaN()}, "drift"},
+		{"more drifting facts than there are", simulate.Options{Hosts: 1, DriftFacts: 14}, "drift_facts"},
+		{"a negative number of drifting facts", simulate.Options{Hosts: 1, DriftFacts: -1}, "drift_facts"},
 		{"an address that others reach", simulate.Options{Hosts: 1, Listen: "0.0.0.0"}, "listen"},
 		{"a name", simulate.Options{Hosts: 1, Listen: "localhost:1"}, "listen"},
 		{"a port that is none", simulate.Options{Hosts: 1, Listen: "127.0.0.1:99999"}, "listen"},
