@@ -31,7 +31,7 @@ type Client struct {
 	retries   int
 	retryWait time.Duration
 	polling   time.Duration
-	silence   streamSilence
+	streams   streamTimes
 }
 
 // A TokenSource gives the tokens that a client sends. It must be safe for concurrent use.
@@ -107,7 +107,8 @@ func WithRetries(times int, wait time.Duration) Option {
 	}
 }
 
-// WithPolling sets how often a watched collection is asked for where its events cannot be had; the default is 1 s.
+// WithPolling sets how often what is watched or followed is asked for where its events cannot be had, and the first
+// pause after a failure, which doubles each time; the default is 1 s.
 func WithPolling(every time.Duration) Option {
 	return func(c *Client) error {
 		if every <= 0 {
@@ -127,7 +128,7 @@ func New(baseURL string, options ...Option) (*Client, error) {
 	}
 	c := &Client{
 		base: base, http: &http.Client{}, userAgent: "rollcall-client", timeout: defaultTimeout,
-		retries: defaultRetries, retryWait: defaultRetryWait, polling: defaultPolling, silence: defaultSilence(),
+		retries: defaultRetries, retryWait: defaultRetryWait, polling: defaultPolling, streams: defaultStreamTimes(),
 	}
 	for _, option := range options {
 		if err := option(c); err != nil {

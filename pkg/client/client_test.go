@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -242,11 +243,37 @@ func requestsAboutWork(id uuid.UUID) []request {
 	}
 }
 
+func requestsAboutHistory(id, other uuid.UUID) []request {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.FixedZone("", 3600))
+	const when, host = "2026-01-02T02%3A04%3A05.000006Z", "0199a1b2-0000-7000-8000-000000000001"
+	q := client.ChangeQuery{HostID: id, Selector: "env=prod", Type: "os", Path: "a.*", Since: at, Until: at}
+	const query = "host_id=" + host
+	const rest = "path=a.%2A&selector=env%3Dprod&since=" + when + "&type=os&until=" + when
+	return []request{
+		{"GET /api/v1/changes?" + query + "&order=newest&" + rest, "", false, func(ctx context.Context, c *client.Client) error { return drain(c.LastChanges(ctx, q)) }},
+		{"GET /api/v1/changes?group=true&" + query + "&" + rest, "", false, func(ctx context.Context, c *client.Client) error { return drain(c.ChangeGroups(ctx, q)) }},
+		{"GET /api/v1/reports/" + host + "/diff?to=" + other.String(), "", false, func(ctx context.Context, c *client.Client) error { return none(c.Diff(ctx, id, other)) }},
+		{"GET /api/v1/reports/" + host + "/diff", "", false, func(ctx context.Context, c *client.Client) error { return none(c.Diff(ctx, id, uuid.Nil)) }},
+		{"GET /api/v1/hosts/" + host + "/reports?as_of=" + when + "&since=true", "", false, func(ctx context.Context, c *client.Client) error {
+			return none(c.HostReports(ctx, id, client.AsOf(at), client.SinceWhen()))
+		}},
+		{"GET /api/v1/hosts/" + host + "/reports/os?as_of=" + when, "", false, func(ctx context.Context, c *client.Client) error {
+			return none(c.HostReport(ctx, id, "os", client.AsOf(at)))
+		}},
+		{"GET /api/v1/hosts/" + host + "/history?limit=5&path=a.b&since=" + when + "&type=os", "", false, func(ctx context.Context, c *client.Client) error {
+			return drain(c.History(ctx, id, client.HistoryQuery{Type: "os", Path: "a.b", Since: at}, client.PageSize(5)))
+		}},
+		{"GET /api/v1/hosts/" + host + "/metrics?path=%2A&step=300&type=memory", "", false, func(ctx context.Context, c *client.Client) error {
+			return none(c.Metrics(ctx, id, client.MetricQuery{Type: "memory", Path: "*", Step: 5 * time.Minute}))
+		}},
+	}
+}
+
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	id := uuid.MustParse("0199a1b2-0000-7000-8000-000000000001")
 	key := uuid.MustParse("0199a1b2-0000-7000-8000-000000000002")
-	for _, test := range append(requestsAboutHosts(id, key), requestsAboutWork(id)...) {
+	for _, test := range slices.Concat(requestsAboutHosts(id, key), requestsAboutWork(id), requestsAboutHistory(id, key)) {
 		t.Run(test.line, func(t *testing.T) {
 			t.Parallel()
 			f := newFake(t, func(w http.ResponseWriter, _ *http.Request, _ int) { sendJSON(w, http.StatusOK, map[string]any{}) })

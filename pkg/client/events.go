@@ -13,8 +13,9 @@ const maxEvent = 8 << 20
 
 // An event is one Server-Sent Event.
 type event struct {
+	id   string // a place in the stream; empty if the event names none
 	name string
-	data string
+	data string // empty in an event that only tells how far the stream is
 }
 
 // events reads Server-Sent Events until the stream ends or breaks; an error is the last pair. heard is called for each
@@ -31,7 +32,7 @@ func events(r io.Reader, heard func()) iter.Seq2[event, error] {
 			line := lines.Text()
 			if line == "" {
 				e.data = strings.Join(data, "\n")
-				if len(data) > 0 && !yield(e, nil) {
+				if (len(data) > 0 || e.id != "") && !yield(e, nil) {
 					return
 				}
 				e, data, size = event{}, nil, 0
@@ -40,6 +41,8 @@ func events(r io.Reader, heard func()) iter.Seq2[event, error] {
 			name, value, _ := strings.Cut(line, ":")
 			value = strings.TrimPrefix(value, " ")
 			switch name {
+			case "id":
+				e.id = value
 			case "event":
 				e.name = value
 			case "data":

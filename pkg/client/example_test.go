@@ -36,3 +36,21 @@ func Example() {
 		fmt.Printf("%s: %s\n", report.Host, report.Facts)
 	}
 }
+
+// Follow what changes, and go on where one has been after a restart.
+func ExampleClient_FollowChanges() {
+	ctx := context.Background()
+	c, err := client.New("https://rollcall.example.com", client.WithToken("rc_…"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	place := "" // kept from the last time
+	for change, err := range c.FollowChanges(ctx, client.ChangeQuery{Selector: "env=prod", Path: "packages.*.version"}, &place, nil) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("%s: %s %s -> %s (go on at %s)\n", change.Host, change.Path, change.Before, change.After, place)
+	}
+}

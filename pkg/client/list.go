@@ -7,9 +7,13 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/rollcallhq/rollcall/pkg/wire"
 )
+
+// maxPage is how many items the server puts on a page at most.
+const maxPage = 1000
 
 // pages returns the items of a list, fetched page by page as they are asked for. An error is the last pair.
 func pages[T any](ctx context.Context, c *Client, path string, query url.Values, options []CallOption) iter.Seq2[T, error] {
@@ -53,6 +57,13 @@ func listed[T any](ctx context.Context, c *Client, path string, query url.Values
 func set(query url.Values, name, value string) {
 	if value != "" {
 		query.Set(name, value)
+	}
+}
+
+// setTime sets a parameter of a query unless the time is zero.
+func setTime(query url.Values, name string, t time.Time) {
+	if !t.IsZero() {
+		query.Set(name, t.UTC().Format(time.RFC3339Nano))
 	}
 }
 

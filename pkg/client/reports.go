@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"iter"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -26,12 +27,8 @@ func (c *Client) Reports(ctx context.Context, q ReportQuery, options ...CallOpti
 	if q.HostID != uuid.Nil {
 		query.Set("host_id", q.HostID.String())
 	}
-	if !q.Since.IsZero() {
-		query.Set("since", q.Since.UTC().Format(time.RFC3339Nano))
-	}
-	if !q.Until.IsZero() {
-		query.Set("until", q.Until.UTC().Format(time.RFC3339Nano))
-	}
+	setTime(query, "since", q.Since)
+	setTime(query, "until", q.Until)
 	return pages[wire.Report](ctx, c, "/reports", query, options)
 }
 
@@ -41,14 +38,30 @@ func (c *Client) Report(ctx context.Context, id uuid.UUID) (wire.Report, error) 
 	return report, c.get(ctx, "/reports/"+id.String(), nil, &report)
 }
 
-// HostReports returns the newest report of each type of a host.
-func (c *Client) HostReports(ctx context.Context, host uuid.UUID) ([]wire.Report, error) {
-	return listed[wire.Report](ctx, c, "/hosts/"+host.String()+"/reports", nil)
+// AsOf makes HostReports and HostReport answer as they would have at that time.
+func AsOf(at time.Time) CallOption {
+	return func(c *call) { setTime(c.query, "as_of", at) }
 }
 
-// HostReport returns the newest report of one type of a host; one that has none yet is an *Error with the code
-// no_report_yet.
-func (c *Client) HostReport(ctx context.Context, host uuid.UUID, reportType string) (wire.Report, error) {
+// SinceWhen makes HostReports and HostReport say since when each fact holds, in the Since of the reports.
+func SinceWhen() CallOption {
+	return func(c *call) { c.query.Set("since", "true") }
+}
+
+// HostReports returns the newest report of each type of a host.
+func (c *Client) HostReports(ctx context.Context, host uuid.UUID, options ...CallOption) ([]wire.Report, error) {
+	var list wire.List[wire.Report]
+	r := c.newCall(http.MethodGet, "/hosts/"+host.String()+"/reports", options)
+	if err := c.do(ctx, r, &list); err != nil {
+		return nil, err
+	}
+	return list.Items, nil
+}
+
+// HostReport returns the newest report of one type of a host; one that has none yet, or had none then, is an *Error
+// with the code no_report_yet.
+func (c *Client) HostReport(ctx context.Context, host uuid.UUID, reportType string, options ...CallOption) (wire.Report, error) {
 	var report wire.Report
-	return report, c.get(ctx, "/hosts/"+host.String()+"/reports/"+inPath(reportType), nil, &report)
+	r := c.newCall(http.MethodGet, "/hosts/"+host.String()+"/reports/"+inPath(reportType), options)
+	return report, c.do(ctx, r, &report)
 }
