@@ -49,7 +49,7 @@ type cpuMetrics struct {
 
 // readCPU makes the report of type cpu.
 func readCPU(r *reader) (facts, metrics any) {
-	content, ok := r.needs("cpu")
+	content, ok := r.needs("cpu", "*")
 	if !ok {
 		return nil, nil
 	}

@@ -22,7 +22,7 @@ type diskMetrics struct {
 
 // readDisks makes the report of type disks.
 func readDisks(r *reader) (facts, metrics any) {
-	mounts, ok := r.needs("mounts")
+	mounts, ok := r.needs("mounts", "filesystems")
 	if !ok {
 		return nil, nil
 	}

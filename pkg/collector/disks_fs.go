@@ -152,7 +152,7 @@ func readDF(out string, unit int64) map[string]usage {
 func readFilesystems(r *reader, mounts map[string]filesystemFacts, blocks map[string]blockFacts,
 ) (map[string]filesystemFacts, map[string]filesystemMetrics) {
 	const sizes, inodes, state = "filesystems.*.size", "filesystems.*.inodes_total", "filesystems.*.state"
-	parts := splitParts(r.section("df", sizes, inodes, state), "blocks", "inodes")
+	parts := splitParts(r.exact("df", sizes, inodes, state), "blocks", "inodes")
 	spaces, nodes := readDF(parts["blocks"], 1024), readDF(parts["inodes"], 1)
 	asked := len(spaces) > 0
 	if !asked && r.reasonFor("df") == "" && slices.ContainsFunc(mapValues(mounts), filesystemFacts.local) {

@@ -39,7 +39,11 @@ type lvFacts struct {
 
 // addLsblk adds what lsblk knows from udev's database.
 func addLsblk(r *reader, devices map[string]*blockFacts) {
-	out := r.section("lsblk", "block")
+	fields := []string{
+		"block.*.fstype", "block.*.uuid", "block.*.label", "block.*.partuuid", "block.*.model", "block.*.serial", "block.*.wwn",
+		"block.*.transport",
+	}
+	out := r.section("lsblk", fields...)
 	if strings.TrimSpace(out) == "" {
 		return
 	}
@@ -59,7 +63,7 @@ func addLsblk(r *reader, devices map[string]*blockFacts) {
 		Devices []node `json:"blockdevices"`
 	}
 	if err := json.Unmarshal([]byte(out), &answer); err != nil {
-		r.lose(ReasonParseFailed, "block")
+		r.lose(ReasonParseFailed, fields...)
 		r.warn("section lsblk: parse_failed")
 		return
 	}

@@ -1,5 +1,7 @@
 package collector
 
+import "github.com/rollcallhq/rollcall/pkg/facts"
+
 // PlanOf returns a plan whose script runs the given commands as the section "test" after the identity.
 func PlanOf(o Options, sectionCap int64, commands string) Plan {
 	p := Plan{options: o.withDefaults()}
@@ -8,3 +10,6 @@ func PlanOf(o Options, sectionCap int64, commands string) Plan {
 	p.script = buildScript(p.options.Nonce, int64(p.options.Deadline.Seconds()), p.sections)
 	return p
 }
+
+// RevisedOf is what Revised returns for a type that this program knows.
+func RevisedOf(t Type, low, high int) []facts.Pattern { return t.revised(low, high) }

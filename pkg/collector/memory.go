@@ -82,7 +82,7 @@ type pressureMetrics struct {
 
 // readMemory makes the report of type memory.
 func readMemory(r *reader) (facts, metrics any) {
-	content, ok := r.needs("mem")
+	content, ok := r.needs("mem", "*")
 	if !ok {
 		return nil, nil
 	}

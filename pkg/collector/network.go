@@ -37,7 +37,7 @@ type socketMetrics struct {
 
 // readNetwork makes the report of type network.
 func readNetwork(r *reader) (facts, metrics any) {
-	content, ok := r.needs("net")
+	content, ok := r.needs("net", "*")
 	if !ok {
 		return nil, nil
 	}

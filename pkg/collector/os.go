@@ -77,7 +77,10 @@ func readForeignOS(r *reader) osFacts {
 
 // readOS makes the report of type os.
 func readOS(r *reader) (facts, metrics any) {
-	content, ok := r.needs("os")
+	content, ok := r.needs("os",
+		"family", "id", "id_like", "name", "pretty_name", "version", "version_id", "version_major", "codename", "variant", "build",
+		"kernel.cmdline", "timezone", "utc_offset_s", "init", "pkg_managers", "security", "reboot_required", "time_sync",
+		"installed_at")
 	if !ok {
 		return nil, nil
 	}

@@ -11,6 +11,7 @@ type reader struct {
 	run         Run
 	unavailable map[string]string
 	missing     map[string]bool
+	inexact     map[string]bool // those of missing under which what is told may be wrong
 	noted       map[string]bool // sections whose loss of bytes has been warned about
 	warnings    []string
 	degraded    bool
@@ -22,6 +23,16 @@ type reader struct {
 func (r *reader) section(name string, paths ...string) string {
 	if reason := r.reasonFor(name); reason != "" {
 		r.lose(reason, paths...)
+		r.warn("section " + name + ": " + reason)
+	}
+	return r.peek(name)
+}
+
+// exact is section for paths whose values a part of the section tells as well as the whole: each stands on a line of its
+// own, and nothing follows from its absence.
+func (r *reader) exact(name string, paths ...string) string {
+	if reason := r.reasonFor(name); reason != "" {
+		r.miss(reason, paths...)
 		r.warn("section " + name + ": " + reason)
 	}
 	return r.peek(name)
@@ -57,14 +68,31 @@ func (r *reader) reasonFor(name string) string {
 }
 
 // lose notes that a part of the host could not be asked, which makes the report partial: what stood under the paths
-// before still stands.
+// before still stands, whatever a part of the answer seems to say.
 func (r *reader) lose(reason string, paths ...string) {
 	r.degraded = true
 	r.keep(reason, paths...)
 }
 
+// miss is lose for paths whose values are right where they are told: what stood before stands where nothing is told.
+func (r *reader) miss(reason string, paths ...string) {
+	r.degraded = true
+	r.note(reason, paths...)
+}
+
 // keep notes that something could not be told this time, without making the report partial.
 func (r *reader) keep(reason string, paths ...string) {
+	r.note(reason, paths...)
+	if r.inexact == nil {
+		r.inexact = map[string]bool{}
+	}
+	for _, path := range paths {
+		r.inexact[path] = true
+	}
+}
+
+// note says why paths are unknown that the host has.
+func (r *reader) note(reason string, paths ...string) {
 	if r.missing == nil {
 		r.missing = map[string]bool{}
 	}
@@ -103,10 +131,10 @@ func (r *reader) failWith(section, reason string) {
 	r.failure = fleet.Fail(code, errors.New("section "+section+": "+reason), "section", section)
 }
 
-// needs returns the text of the section without which a type has nothing to tell. If it is not there at all, the
-// report has failed and ok is false.
-func (r *reader) needs(name string) (text string, ok bool) {
-	text = r.section(name)
+// needs returns the text of the section without which a type has nothing to tell; where it is cut, so is what lies under
+// paths. If it is not there at all, the report has failed and ok is false.
+func (r *reader) needs(name string, paths ...string) (text string, ok bool) {
+	text = r.section(name, paths...)
 	if text != "" {
 		return text, true
 	}

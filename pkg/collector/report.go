@@ -43,11 +43,13 @@ type Report struct {
 	Facts   []byte // RFC 8785 canonical JSON object of what is stable; nil if it failed
 	Metrics []byte // JSON object of what is volatile; nil if it failed
 
-	// Unavailable says for dotted paths of facts and metrics why they are unknown; * stands for everything else.
+	// Unavailable says for patterns of facts and metrics paths, in the words of package facts, why they are unknown; *
+	// stands for everything else.
 	Unavailable map[string]string
-	// Missing are those dotted paths of facts that this run could not tell although the host has them: where an
+	// Missing are those patterns of facts paths that this run could not tell although the host has them: where an
 	// earlier report knows them, they have not changed as far as anybody knows. Sorted.
 	Missing []string
+	inexact []string // those of Missing under which a part of an answer may tell something wrong
 
 	ContentHash [sha256.Size]byte // of type, schema version and facts; zero if it failed
 	Warnings    []string          // for a person; in the order of the sections
@@ -96,6 +98,7 @@ func report(t Type, run Run) Report {
 		out.Status = StatusPartial
 	}
 	out.Missing = slices.Sorted(maps.Keys(r.missing))
+	out.inexact = slices.Sorted(maps.Keys(r.inexact))
 	return out
 }
 

@@ -3,9 +3,10 @@ package collector
 // A Type is one kind of report and what it takes to make it.
 type Type struct {
 	Name          string
-	Number        int16    // its number in the database; never reused
-	SchemaVersion int      // raised whenever the meaning or the shape of the facts changes
-	Sections      []string // the sections its parser reads; the identity is always sent
+	Number        int16      // its number in the database; never reused
+	SchemaVersion int        // raised whenever the meaning or the shape of the facts changes
+	Sections      []string   // the sections its parser reads; the identity is always sent
+	Revisions     []Revision // one for each version after the first, in their order
 
 	// read makes the facts and the metrics out of the sections, or reports through the reader what is missing.
 	// A nil facts value means that there is nothing to tell.

@@ -10,52 +10,69 @@ import (
 // in facts, so that nothing comes back with an element that is gone, unless the element itself is covered. The result
 // is valid JSON, but not canonical.
 func Carry(facts, former []byte, paths []Pattern) ([]byte, error) {
+	return merge(facts, former, paths, func(told, _ []byte) bool { return isNothing(told) })
+}
+
+// Keep returns facts with the values of former where a pattern matches the path, whatever facts tell there: a list that
+// was cut, or what was worked out from it, is not to be trusted. Nothing is kept where former has nothing, and, as with
+// Carry, nothing comes back with an element that is gone. The result is valid JSON, but not canonical.
+func Keep(facts, former []byte, paths []Pattern) ([]byte, error) {
+	return merge(facts, former, paths, func(_, known []byte) bool { return !isNothing(known) })
+}
+
+// merge walks down both documents and takes the value of former where a pattern covers the path and take says so.
+func merge(facts, former []byte, patterns []Pattern, take func(told, known []byte) bool) ([]byte, error) {
 	for _, doc := range [][]byte{facts, former} {
 		if err := validate(doc); err != nil {
 			return nil, err
 		}
 	}
 	root := &node{raw: bytes.TrimSpace(facts)}
-	carry(root, bytes.TrimSpace(former), nil, paths)
+	m := merger{patterns: patterns, take: take}
+	m.merge(root, bytes.TrimSpace(former), nil)
 	return root.write(nil), nil
 }
 
-// carry fills in what n, at path, has not and the former value has.
-func carry(n *node, former []byte, path Path, patterns []Pattern) {
-	if !isObject(former) || len(path) == maxDepth || !touched(patterns, path) || !n.open() {
+// A merger carries values from one document into another.
+type merger struct {
+	patterns []Pattern
+	take     func(told, known []byte) bool
+}
+
+// merge fills in n, which is the value at path, from the former value there.
+func (m merger) merge(n *node, former []byte, path Path) {
+	if !isObject(former) || len(path) == maxDepth || !m.touches(path) || !n.open() {
 		return
 	}
-	for _, m := range members(former, nil) {
-		inner := slices.Concat(path, Path{string(m.name)})
-		child, there := n.values[string(m.name)]
-		if (!there || child.nothing()) && covered(patterns, inner) {
-			n.set(string(m.name), m.value)
-			continue
-		}
-		if there {
-			carry(child, m.value, inner, patterns)
+	for _, known := range members(former, nil) {
+		name := string(known.name)
+		inner := append(slices.Clip(path), name)
+		child := n.values[name]
+		if m.covers(inner) && m.take(child.bytes(), known.value) {
+			n.set(name, known.value)
+		} else if child != nil {
+			m.merge(child, known.value, inner)
 		}
 	}
 }
 
-// nothing reports whether a value that is not open says nothing.
-func (n *node) nothing() bool { return n.values == nil && isNothing(n.raw) }
-
-func covered(patterns []Pattern, path Path) bool {
-	for _, p := range patterns {
-		if p.Covers(path) {
-			return true
-		}
+// bytes returns the value of a node that is not open; that of nil is nil.
+func (n *node) bytes() []byte {
+	if n == nil {
+		return nil
 	}
-	return false
+	return n.raw
 }
 
-// touched reports whether a pattern covers the path or may match something below it.
-func touched(patterns []Pattern, path Path) bool {
-	for _, p := range patterns {
-		if covers, below := p.follow(path); covers || below {
-			return true
-		}
-	}
-	return false
+// covers reports whether one of the patterns covers the path.
+func (m merger) covers(path Path) bool {
+	return slices.ContainsFunc(m.patterns, func(p Pattern) bool { return p.Covers(path) })
+}
+
+// touches reports whether one of the patterns covers the path or can match something below it.
+func (m merger) touches(path Path) bool {
+	return slices.ContainsFunc(m.patterns, func(p Pattern) bool {
+		covers, below := p.follow(path)
+		return covers || below
+	})
 }
