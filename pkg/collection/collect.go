@@ -26,7 +26,7 @@ func (localConn) Close() error { return nil }
 
 // learned is what one attempt at a task yielded.
 type learned struct {
-	findings  []fleet.Finding
+	reports   []collector.Report    // what there is to store
 	failed    map[string]fleet.Code // report types that yielded nothing
 	partial   bool                  // a report is partial
 	failure   *fleet.Failure        // of the attempt as a whole
@@ -41,7 +41,7 @@ func (l learned) state() fleet.TaskState {
 	switch {
 	case l.failure != nil && l.failure.Code == fleet.CodeCancelled:
 		return fleet.TaskCancelled
-	case len(l.findings) == 0:
+	case len(l.reports) == 0:
 		return fleet.TaskFailed
 	case len(l.failed) > 0 || l.partial:
 		return fleet.TaskPartial
@@ -102,13 +102,14 @@ func (w *Worker) ask(ctx context.Context, claim *store.Claim, c conn, l learned)
 		l.failure, l.blocked, l.machineID = w.failureOf(ctx, err), fleet.KindOf(err) == fleet.Unavailable, ""
 		return l
 	}
-	return w.read(context.WithoutCancel(ctx), claim, plan.Reports(run), l)
+	l.read(plan.Reports(run))
+	return l
 }
 
-// read turns the reports into findings. What has an answer is data, even if the attempt as a whole was cut short.
-func (w *Worker) read(ctx context.Context, claim *store.Claim, reports []collector.Report, l learned) learned {
+// read takes in the reports. What has an answer is data, even if the attempt as a whole was cut short.
+func (l *learned) read(reports []collector.Report) {
 	l.failed = map[string]fleet.Code{}
-	for _, r := range w.carryOver(ctx, claim, reports) {
+	for _, r := range reports {
 		if r.Status == collector.StatusFailed {
 			l.failed[r.Type] = fleet.CodeInternal
 			if r.Failure != nil {
@@ -120,30 +121,8 @@ func (w *Worker) read(ctx context.Context, claim *store.Claim, reports []collect
 			continue
 		}
 		l.partial = l.partial || r.Status == collector.StatusPartial
-		l.findings = append(l.findings, fleet.Finding{
-			Type: r.Type, SchemaVersion: r.SchemaVersion, Status: fleet.ReportStatus(r.Status),
-			Facts: r.Facts, Metrics: r.Metrics, Unavailable: r.Unavailable, ContentHash: r.ContentHash,
-		})
+		l.reports = append(l.reports, r)
 	}
-	return l
-}
-
-// carryOver gives the reports the facts that this run could not tell as the last ones knew them: what a resolver or a
-// section that timed out did not say has not changed as far as anybody knows.
-func (w *Worker) carryOver(ctx context.Context, claim *store.Claim, reports []collector.Report) []collector.Report {
-	for i, r := range reports {
-		if r.Status == collector.StatusFailed || len(r.Missing) == 0 {
-			continue
-		}
-		former, err := w.Store.CurrentFacts(ctx, fleet.Everything(), claim.Host.ID, r.Type, r.SchemaVersion)
-		if err == nil {
-			reports[i], err = r.CarryOver(former)
-		}
-		if err != nil {
-			w.Log.WarnContext(ctx, "former facts not carried over", "host", claim.Host.Name, "report_type", r.Type, "error", err)
-		}
-	}
-	return reports
 }
 
 // checkIdentity pins which machine a local host is, and refuses the answer of another one.

@@ -1,6 +1,17 @@
 package collection
 
-import "time"
+import (
+	"context"
+	"time"
+
+	"github.com/rollcallhq/rollcall/pkg/collector"
+	"github.com/rollcallhq/rollcall/pkg/store"
+)
+
+// End ends a task that w has claimed, with what was learned.
+func End(ctx context.Context, w *Worker, e store.Ending, reports []collector.Report) (bool, error) {
+	return w.end(ctx, e, reports)
+}
 
 // SetPace makes w live faster: how often it beats, when it gives itself up, and how long it waits before trying a host
 // again.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/rollcallhq/rollcall/pkg/collector"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
 
@@ -21,9 +22,9 @@ func TestWhatAStopTakesBack(t *testing.T) {
 		"our database did not answer":           {learned{failure: fleet.Fail(fleet.CodeInternal, nil), blocked: true}, true},
 		"the host refused the password":         {learned{failure: fleet.Fail(fleet.CodeAuthFailed, nil)}, false},
 		"the host did not answer":               {learned{failure: fleet.Fail(fleet.CodeTCPTimeout, nil)}, false},
-		"everything was told":                   {learned{findings: []fleet.Finding{{}}}, false},
-		"a section could not be read":           {learned{findings: []fleet.Finding{{}}, partial: true}, false},
-		"a part was told before it was cut off": {learned{findings: []fleet.Finding{{}}, failure: fleet.Fail(fleet.CodeCancelled, errStopping)}, true},
+		"everything was told":                   {learned{reports: []collector.Report{{}}}, false},
+		"a section could not be read":           {learned{reports: []collector.Report{{}}, partial: true}, false},
+		"a part was told before it was cut off": {learned{reports: []collector.Report{{}}, failure: fleet.Fail(fleet.CodeCancelled, errStopping)}, true},
 	} {
 		if got := tt.l.interrupted(); got != tt.want {
 			t.Errorf("%s: interrupted %v, want %v", what, got, tt.want)

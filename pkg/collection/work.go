@@ -9,6 +9,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/rollcallhq/rollcall/pkg/collector"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/store"
 )
@@ -88,17 +89,17 @@ func (w *Worker) settle(ctx, task context.Context, claim *store.Claim, l learned
 	}
 	ending := store.Ending{
 		Lease: lease, Host: claim.Host.ID, State: l.state(), Failure: l.failure, ReportErrors: l.failed,
-		Findings: l.findings, MachineID: l.machineID, At: w.now(),
+		MachineID: l.machineID,
 	}
-	held, err := w.end(ctx, ending)
+	held, err := w.end(ctx, ending, l.reports)
 	if err != nil && fleet.KindOf(err) != fleet.Unavailable {
 		// What was learned cannot be stored. Left running, the task would only be worked again, to the same end.
 		code = fleet.CodeInternal
 		ending = store.Ending{
-			Lease: lease, Host: claim.Host.ID, State: fleet.TaskFailed, Failure: fleet.Fail(code, err, "reason", "the reports could not be stored"), At: w.now(),
+			Lease: lease, Host: claim.Host.ID, State: fleet.TaskFailed, Failure: fleet.Fail(code, err, "reason", "the reports could not be stored"),
 		}
 		w.Log.ErrorContext(ctx, "reports not stored", "host", claim.Host.Name, "task_id", claim.Task.ID, "error", err)
-		held, err = w.end(ctx, ending)
+		held, err = w.end(ctx, ending, nil)
 	}
 	if err == nil && held {
 		_, err = w.Store.FinishCollections(ctx, &claim.Task.CollectionID, 1)
@@ -113,11 +114,15 @@ func ifHeld(held bool, outcome string) string {
 	return outcome
 }
 
-// end stores the end of a task, again and again while the database does not answer and the task is still ours.
-func (w *Worker) end(ctx context.Context, e store.Ending) (bool, error) {
-	return backoff.Retry(ctx, func() (bool, error) {
-		held, err := w.Store.EndTask(ctx, e)
-		if err != nil && (fleet.KindOf(err) != fleet.Unavailable || w.Silent() > w.pace.fence) {
+// end stores the end of a task and what was learned, again and again while the database does not answer and the task is
+// still ours.
+func (w *Worker) end(ctx context.Context, e store.Ending, reports []collector.Report) (bool, error) {
+	return backoff.Retry(ctx, func() (held bool, err error) {
+		if e.Findings, e.At, err = w.findings(ctx, e.Host, reports); err == nil {
+			held, err = w.Store.EndTask(ctx, e)
+		}
+		again := fleet.KindOf(err) == fleet.Unavailable || errors.Is(err, store.ErrOtherFormer)
+		if err != nil && (!again || w.Silent() > w.pace.fence) {
 			return held, backoff.Permanent(err)
 		}
 		return held, err

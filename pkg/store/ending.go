@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -24,9 +25,13 @@ type Ending struct {
 	At           time.Time // when it was learned, on the database's clock; the reports' created_at, to the millisecond
 }
 
+// ErrOtherFormer means that a host's facts are not those that a finding says it follows on. Nothing was stored; compare
+// it anew.
+var ErrOtherFormer = errors.New("other facts hold for the host than those that the finding follows on")
+
 // EndTask ends a claimed task and stores what was learned, in one pipelined transaction: the task moves to history if
-// the lease still holds, and contents, reports, metrics and periods are written. It reports whether the lease held;
-// if not, nothing was stored.
+// the lease still holds, and contents, reports, metrics, periods and changes are written. It reports whether the lease
+// held; if not, nothing was stored. A finding that does not follow on the facts that hold is ErrOtherFormer.
 func (s *Store) EndTask(ctx context.Context, e Ending) (bool, error) {
 	held := false
 	err := s.InTx(ctx, func(tx *Store) error {
@@ -49,6 +54,9 @@ func (s *Store) EndTask(ctx context.Context, e Ending) (bool, error) {
 	})
 	if err == errLeaseLost { //nolint:errorlint // InTx returns f's error as it is
 		return false, nil
+	}
+	if violates(err, uniqueViolation, "fact_periods_now") {
+		return false, ErrOtherFormer
 	}
 	return held, fail(err, "ending a task")
 }
@@ -100,16 +108,19 @@ func queueStatus(batch *pgx.Batch, e Ending) {
 // findingsArgs returns the findings as arrays, a column each, so that a task's reports are stored by one statement per
 // table. The contents are in the order of their hashes: tasks that store the same ones never wait for each other in
 // circles.
-func findingsArgs(e Ending) pgx.NamedArgs {
+func findingsArgs(e Ending) ([]fleet.Finding, pgx.NamedArgs) {
 	findings := slices.Clone(e.Findings)
 	slices.SortFunc(findings, func(a, b fleet.Finding) int { return bytes.Compare(a.ContentHash[:], b.ContentHash[:]) })
 	n := len(findings)
 	ids, types, statuses := make([]uuid.UUID, n), make([]string, n), make([]string, n)
-	hashes, versions, facts := make([][]byte, n), make([]int, n), make([]string, n)
+	hashes, formers, versions, facts := make([][]byte, n), make([][]byte, n), make([]int, n), make([]string, n)
 	metrics, unavailable := make([]*string, n), make([]*string, n)
 	for i, f := range findings {
 		ids[i], types[i], statuses[i] = fleet.NewIDAt(e.At), f.Type, string(f.Status)
 		hashes[i], versions[i], facts[i] = f.ContentHash[:], f.SchemaVersion, string(f.Facts)
+		if f.Follows != nil {
+			formers[i] = f.Follows.ContentHash
+		}
 		if len(f.Metrics) > 0 {
 			metrics[i] = new(string(f.Metrics))
 		}
@@ -117,8 +128,8 @@ func findingsArgs(e Ending) pgx.NamedArgs {
 			unavailable[i] = new(string(jsonOf(f.Unavailable)))
 		}
 	}
-	return pgx.NamedArgs{
-		"ids": ids, "types": types, "statuses": statuses, "hashes": hashes, "versions": versions, "facts": facts,
+	return findings, pgx.NamedArgs{
+		"ids": ids, "types": types, "statuses": statuses, "hashes": hashes, "formers": formers, "versions": versions, "facts": facts,
 		"metrics": metrics, "unavailable": unavailable, "at": fleet.TimeOf(fleet.NewIDAt(e.At)), "host": e.Host,
 		"task": e.Lease.TaskID, "collection": e.Lease.CollectionID,
 	}
@@ -128,7 +139,7 @@ func queueFindings(batch *pgx.Batch, e Ending) {
 	if len(e.Findings) == 0 {
 		return
 	}
-	args := findingsArgs(e)
+	findings, args := findingsArgs(e)
 	// Facts that the host's current period refers to are there already. The update on conflict takes the row's lock,
 	// so that the removal of unused contents cannot pass between this insert and its first reference.
 	batch.Queue(`
@@ -159,15 +170,16 @@ func queueFindings(batch *pgx.Batch, e Ending) {
 			set report_id = excluded.report_id, created_at = excluded.created_at, status = excluded.status
 			where l.created_at <= excluded.created_at`, args)
 	queuePeriods(batch, args)
+	queueChanges(batch, e, findings, args)
 }
 
-// queuePeriods confirms the host's current periods, or closes them and begins the next ones. A partial report confirms a
-// period it agrees with and never closes or begins one: what it lacks it does not know.
+// queuePeriods confirms the host's current periods, or closes those that the findings follow on and begins the next
+// ones. A period that nobody closed makes the next one a duplicate, which fails the transaction.
 func queuePeriods(batch *pgx.Batch, args pgx.NamedArgs) {
 	batch.Queue(`
 		with found as materialized (
-			select f.id, t.id as type, f.status, f.hash
-			from unnest(@ids::uuid[], @types::text[], @statuses::text[], @hashes::bytea[]) as f(id, type, status, hash)
+			select f.id, t.id as type, f.hash, f.former
+			from unnest(@ids::uuid[], @types::text[], @hashes::bytea[], @formers::bytea[]) as f(id, type, hash, former)
 			join report_types t on t.name = f.type
 		), confirmed as (
 			update fact_periods p set last_confirmed_at = greatest(p.last_confirmed_at, @at) from found f
@@ -175,11 +187,59 @@ func queuePeriods(batch *pgx.Batch, args pgx.NamedArgs) {
 			returning p.report_type
 		), closed as (
 			update fact_periods p set valid_to = greatest(@at, p.valid_from + interval '1 microsecond') from found f
-			where p.host_id = @host and p.report_type = f.type and p.valid_to is null and p.content_hash <> f.hash and f.status = 'ok'
+			where p.host_id = @host and p.report_type = f.type and p.valid_to is null and p.content_hash = f.former and p.content_hash <> f.hash
 			returning p.report_type, p.valid_to
 		)
 		insert into fact_periods (host_id, report_type, content_hash, report_id, valid_from, last_confirmed_at)
 		select @host, f.type, f.hash, f.id, coalesce(c.valid_to, @at), @at
 		from found f left join closed c on c.report_type = f.type
-		where f.status = 'ok' and f.type not in (select report_type from confirmed)`, args)
+		where f.type not in (select report_type from confirmed)`, args)
+}
+
+// queueChanges writes what the findings changed, and which paths they are the first to know. Almost no finding has any.
+func queueChanges(batch *pgx.Batch, e Ending, findings []fleet.Finding, args pgx.NamedArgs) {
+	reports, _ := args["ids"].([]uuid.UUID)
+	at, _ := args["at"].(time.Time)
+	for i, f := range findings {
+		if f.Follows == nil {
+			continue
+		}
+		if len(f.Follows.Changes) > 0 {
+			batch.Queue(`
+				insert into changes (id, seen_at, host_id, report_type, path, before, after, report_id, before_report_id, before_since)
+				select c.id, @at, @host, (select id from report_types where name = @type), c.path, c.before::jsonb, c.after::jsonb, @report, @former, c.since
+				from unnest(@ids::uuid[], @paths::text[], @befores::text[], @afters::text[], @sinces::timestamptz[]) as c(id, path, before, after, since)`,
+				changesArgs(e.Host, at, reports[i], f))
+		}
+		if len(f.Follows.Baselines) > 0 {
+			batch.Queue(`
+				insert into fact_baselines as b (host_id, report_type, pattern, known_since)
+				select @host, (select id from report_types where name = @type), p, @at from unnest(@patterns::text[]) as p order by p
+				on conflict (host_id, report_type, pattern) do update set known_since = greatest(b.known_since, excluded.known_since)`,
+				pgx.NamedArgs{"host": e.Host, "at": at, "type": f.Type, "patterns": f.Follows.Baselines})
+		}
+	}
+}
+
+// changesArgs returns the changes of a finding as arrays, a column each. Their IDs follow the order of their paths.
+func changesArgs(host uuid.UUID, at time.Time, report uuid.UUID, f fleet.Finding) pgx.NamedArgs {
+	n := len(f.Follows.Changes)
+	ids, paths := make([]uuid.UUID, n), make([]string, n)
+	befores, afters, sinces := make([]*string, n), make([]*string, n), make([]*time.Time, n)
+	for i, c := range f.Follows.Changes {
+		ids[i], paths[i], befores[i], afters[i], sinces[i] = fleet.NewIDAt(at), c.Path, textOf(c.Before), textOf(c.After), c.Since
+	}
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	return pgx.NamedArgs{
+		"ids": ids, "paths": paths, "befores": befores, "afters": afters, "sinces": sinces,
+		"at": at, "host": host, "report": report, "type": f.Type, "former": f.Follows.ReportID,
+	}
+}
+
+// textOf returns JSON as text, and nil for none.
+func textOf(value []byte) *string {
+	if value == nil {
+		return nil
+	}
+	return new(string(value))
 }

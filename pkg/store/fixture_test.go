@@ -3,11 +3,13 @@ package store_test
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/rollcallhq/rollcall/pkg/facts"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/store"
 )
@@ -98,9 +100,46 @@ func ending(c *store.Claim, state fleet.TaskState, findings ...fleet.Finding) st
 	return store.Ending{Lease: store.LeaseOf(c.Task), Host: c.Host.ID, State: state, Findings: findings, At: time.Now()}
 }
 
+// follow says of each finding what it follows on, with its changes as package facts finds them.
+func follow(t *testing.T, s *store.Store, host uuid.UUID, findings []fleet.Finding) []fleet.Finding {
+	t.Helper()
+	known := map[string][]byte{}
+	for _, f := range findings {
+		known[f.Type] = nil
+	}
+	formers, err := s.Formers(t.Context(), fleet.Everything(), host, known)
+	if err != nil {
+		t.Fatalf("reading what holds: %v", err)
+	}
+	findings = slices.Clone(findings)
+	for i, f := range findings {
+		former := formers[f.Type]
+		if former.ContentHash == nil || [32]byte(former.ContentHash) == f.ContentHash {
+			continue
+		}
+		findings[i].Follows = &fleet.Succession{ContentHash: former.ContentHash, ReportID: former.ReportID}
+		comparison, err := facts.Compare(former.Facts, f.Facts, facts.Options{})
+		if err != nil {
+			t.Fatalf("comparing: %v", err)
+		}
+		for _, d := range comparison.Changes {
+			sinces, err := s.FactSincesOf(t.Context(), fleet.Everything(), host, f.Type, []facts.Path{d.Path})
+			if err != nil {
+				t.Fatalf("reading since when: %v", err)
+			}
+			since := sinces.Of(d.Path)
+			findings[i].Follows.Changes = append(findings[i].Follows.Changes, fleet.FactChange{
+				Path: d.Path.String(), Before: d.Before, After: d.After, Since: &since,
+			})
+		}
+	}
+	return findings
+}
+
 // end ends the claimed task and insists that the lease held.
 func end(t *testing.T, s *store.Store, e store.Ending) {
 	t.Helper()
+	e.Findings = follow(t, s, e.Host, e.Findings)
 	held, err := s.EndTask(t.Context(), e)
 	if err != nil || !held {
 		t.Fatalf("ending a task: held %v, %v", held, err)

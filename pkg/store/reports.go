@@ -15,13 +15,18 @@ import (
 const (
 	reportColumns = `r.id, r.host_id, h.name, t.name, r.status, r.created_at, c.schema_version, c.facts::text, m.metrics::text,
 		r.unavailable, r.content_hash, r.task_id, r.collection_id, p.last_confirmed_at`
-	reportJoins = `
+	reportJoins = reportValues + `
+		left join fact_periods p on p.host_id = r.host_id and p.report_type = r.report_type and p.valid_to is null
+			and p.content_hash = r.content_hash`
+	// reportJoinsThen brings the period that the report belongs to, which may be over.
+	reportJoinsThen = reportValues + `
+		left join fact_periods p on p.host_id = r.host_id and p.report_type = r.report_type and p.valid_from <= r.created_at
+			and (p.valid_to is null or p.valid_to > r.created_at)`
+	reportValues = `
 		join hosts h on h.id = r.host_id
 		join report_types t on t.id = r.report_type
 		join report_contents c on c.content_hash = r.content_hash
-		left join report_metrics m on m.report_id = r.id and m.created_at = r.created_at
-		left join fact_periods p on p.host_id = r.host_id and p.report_type = r.report_type and p.valid_to is null
-			and p.content_hash = r.content_hash`
+		left join report_metrics m on m.report_id = r.id and m.created_at = r.created_at`
 )
 
 func scanReport(row pgx.CollectableRow) (fleet.Report, error) {
@@ -140,26 +145,4 @@ func (w *where) reportFilter(f fleet.ReportFilter, page fleet.Page) error {
 	w.add("r.created_at <= @after_time", "after_time", fleet.TimeOf(id))
 	w.add("r.id < @after", "after", id)
 	return nil
-}
-
-// CurrentFacts returns the facts of that schema version that hold for the host now, or nil if there are none.
-func (s *Store) CurrentFacts(ctx context.Context, scope fleet.Scope, host uuid.UUID, reportType string, schemaVersion int) ([]byte, error) {
-	w := newWhere()
-	w.add("p.host_id = @host", "host", host)
-	w.and("p.valid_to is null")
-	w.add("t.name = @type", "type", reportType)
-	w.add("c.schema_version = @version", "version", schemaVersion)
-	w.scope(scope, "h")
-	var facts string
-	err := s.db.QueryRow(ctx, `
-		select c.facts::text from fact_periods p join report_types t on t.id = p.report_type
-		join report_contents c on c.content_hash = p.content_hash join hosts h on h.id = p.host_id
-		where `+w.String(), w.args).Scan(&facts)
-	if isNoRows(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fail(err, "reading the current facts")
-	}
-	return []byte(facts), nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/rollcallhq/rollcall/pkg/facts"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/storetest"
@@ -57,7 +58,29 @@ func aLandscape(t *testing.T, s *store.Store) landscape {
 		t.Fatal(err)
 	}
 	l.open = open.ID
+	// Changes of a transaction before this one, which the feed would not show yet.
+	for i, id := range l.ids {
+		exec(t, store.DBOf(s), `insert into changes (tx, id, seen_at, host_id, report_type, path, after, report_id)
+			values ('1', uuid_v7(now() + $2 * interval '1 second'), now(), $1, 1, 'of', '1', gen_random_uuid())`, id, i)
+	}
 	return l
+}
+
+// nameIf returns the host's name if it was seen.
+func (l landscape) nameIf(id uuid.UUID, seen bool) string {
+	if !seen {
+		return ""
+	}
+	return l.names[id]
+}
+
+// ofFacts returns which host facts are about.
+func ofFacts(facts []byte, err error) (string, error) {
+	var of struct{ Of string }
+	if facts != nil && err == nil {
+		err = json.Unmarshal(facts, &of)
+	}
+	return of.Of, err
 }
 
 // collect collects from the hosts, ends their tasks in the states, and freezes the collection.
@@ -76,7 +99,7 @@ func (l *landscape) collect(t *testing.T, s *store.Store, hosts []uuid.UUID, sta
 	worker := aWorker(t, s)
 	for _, m := range messages {
 		claimed := claim(t, s, m, worker.ID)
-		e := ending(claimed, states[slices.Index(hosts, claimed.Host.ID)], finding("os", `{"of":"`+claimed.Host.Name+`"}`, ""))
+		e := ending(claimed, states[slices.Index(hosts, claimed.Host.ID)], finding("os", `{"of":"`+claimed.Host.Name+`"}`, `{"up":1}`))
 		if e.State == fleet.TaskFailed {
 			e.Failure = fleet.Fail(fleet.CodeInternal, nil)
 		}
@@ -167,15 +190,80 @@ func (l landscape) reads(ctx context.Context, s *store.Store) map[string]func(fl
 				return reports[0].Host, err
 			})
 		},
-		"CurrentFacts": func(scope fleet.Scope) ([]string, error) {
+		"Formers": func(scope fleet.Scope) ([]string, error) {
 			return each(func(id uuid.UUID) (string, error) {
-				facts, err := s.CurrentFacts(ctx, scope, id, "os", 1)
-				var of struct{ Of string }
-				if facts != nil && err == nil {
-					err = json.Unmarshal(facts, &of)
-				}
-				return of.Of, err
+				formers, err := s.Formers(ctx, scope, id, map[string][]byte{"os": nil})
+				return ofFacts(formers["os"].Facts, err)
 			})
+		},
+		"FactSinces": func(scope fleet.Scope) ([]string, error) {
+			return each(func(id uuid.UUID) (string, error) {
+				sinces, err := s.FactSinces(ctx, scope, id, "os", time.Time{})
+				return l.nameIf(id, !sinces.Of(facts.Path{"of"}).IsZero()), err
+			})
+		},
+		"FactSincesOf": func(scope fleet.Scope) ([]string, error) {
+			return each(func(id uuid.UUID) (string, error) {
+				sinces, err := s.FactSincesOf(ctx, scope, id, "os", []facts.Path{{"of"}})
+				return l.nameIf(id, !sinces.Of(facts.Path{"of"}).IsZero()), err
+			})
+		},
+		"ReportsAsOf": func(scope fleet.Scope) ([]string, error) {
+			return each(func(id uuid.UUID) (string, error) {
+				reports, err := s.ReportsAsOf(ctx, scope, id, "", time.Now().Add(time.Minute))
+				if len(reports) == 0 {
+					return "", err
+				}
+				return reports[0].Host, err
+			})
+		},
+		"PathHistory": func(scope fleet.Scope) ([]string, error) {
+			return each(func(id uuid.UUID) (string, error) {
+				periods, _, err := s.PathHistory(ctx, scope, id, "os", facts.Path{"of"}, time.Time{}, time.Time{}, fleet.Page{})
+				if len(periods) == 0 {
+					return "", err
+				}
+				return strings.Trim(string(periods[0].Value), `"`), err
+			})
+		},
+		"MetricSeries": func(scope fleet.Scope) ([]string, error) {
+			return each(func(id uuid.UUID) (string, error) {
+				series, err := s.MetricSeries(ctx, scope, id, store.MetricQuery{
+					Type: "os", Since: time.Now().Add(-time.Hour), Until: time.Now().Add(time.Hour), Step: time.Minute,
+				})
+				return l.nameIf(id, len(series) == 1), err
+			})
+		},
+		"QueryFacts": func(scope fleet.Scope) ([]string, error) {
+			var seen []string
+			for row, err := range s.QueryFacts(ctx, scope, store.FactQuery{Type: "os", Select: []facts.Path{{"of"}}}) {
+				if err != nil {
+					return nil, err
+				}
+				seen = append(seen, row.Host)
+			}
+			return seen, nil
+		},
+		"Changes": func(scope fleet.Scope) ([]string, error) {
+			page, err := s.Changes(ctx, scope, store.ChangeFilter{}, fleet.Page{})
+			return namesOf(page.Items, func(c fleet.Change) string { return c.Host }), err
+		},
+		"LastChanges": func(scope fleet.Scope) ([]string, error) {
+			changes, _, err := s.LastChanges(ctx, scope, store.ChangeFilter{}, fleet.Page{})
+			slices.Reverse(changes)
+			return namesOf(changes, func(c fleet.Change) string { return c.Host }), err
+		},
+		"ChangeGroups": func(scope fleet.Scope) ([]string, error) {
+			groups, _, err := s.ChangeGroups(ctx, scope, store.ChangeFilter{}, fleet.Page{})
+			var seen []string
+			for _, g := range groups {
+				names := namesOf(g.Sample, func(h fleet.HostRef) string { return h.Name })
+				if len(names) != g.Hosts {
+					names = append(names, fmt.Sprintf("and %d in all", g.Hosts))
+				}
+				seen = append(seen, names...)
+			}
+			return seen, err
 		},
 		"Reports": func(scope fleet.Scope) ([]string, error) {
 			reports, _, err := s.Reports(ctx, scope, fleet.ReportFilter{}, fleet.Page{})

@@ -22,3 +22,18 @@ create function cluster_life() returns text
     select left(md5(epoch::text || system_identifier || left(pg_walfile_name(pg_current_wal_lsn()), 8)), 12)
     from cluster, pg_control_system()
 $$;
+
+-- The transaction before which the feed is complete: whatever is older has been committed, or never will be. A snapshot
+-- tells it for all databases of the server; a transaction known to belong to another one cannot write changes here, and
+-- would only hold the feed up. One whose lock is not seen yet counts as ours. Changes have to be read by a statement
+-- after the one that asks: it sees what has been committed meanwhile.
+create function feed_horizon() returns xid8
+    language sql stable as $$
+    select coalesce(min(x::text::bigint)::text::xid8, pg_snapshot_xmax(pg_current_snapshot()))
+    from pg_snapshot_xip(pg_current_snapshot()) x
+    where pg_xact_status(x) = 'in progress' and not exists (
+        select from pg_locks l join pg_stat_activity a on a.pid = l.pid
+        where l.locktype = 'transactionid' and l.mode = 'ExclusiveLock' and l.granted
+          and l.transactionid::text::bigint = x::text::bigint & 4294967295
+          and a.datid <> (select oid from pg_database where datname = current_database()))
+$$;
