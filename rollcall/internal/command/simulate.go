@@ -10,12 +10,14 @@ import (
 )
 
 type simulateCommand struct {
-	Hosts     int           `help:"How many hosts." default:"10"`
-	Latency   time.Duration `help:"How long each host thinks before it answers." default:"0s"`
-	Seed      uint64        `help:"What the hosts' identities follow from." default:"1"`
-	Listen    string        `help:"Loopback address of the first host, with or without a port." default:"127.0.0.1"`
-	Password  bool          `help:"Let the user in by password instead of by key."`
-	Inventory string        `help:"Write the inventory for 'hosts import' to this file; - is standard output." placeholder:"FILE"`
+	Hosts      int           `help:"How many hosts." default:"10"`
+	Latency    time.Duration `help:"How long each host thinks before it answers." default:"0s"`
+	Seed       uint64        `help:"What the hosts' identities follow from." default:"1"`
+	Listen     string        `help:"Loopback address of the first host, with or without a port." default:"127.0.0.1"`
+	Drift      share         `help:"Share of hosts that change facts between two of their collections, such as 1%." default:"0"`
+	DriftFacts int           `help:"How many facts such a host changes at once." default:"1"`
+	Password   bool          `help:"Let the user in by password instead of by key."`
+	Inventory  string        `help:"Write the inventory for 'hosts import' to this file; - is standard output." placeholder:"FILE"`
 }
 
 // Run serves simulated hosts until the program is told to stop.
@@ -24,7 +26,10 @@ func (c simulateCommand) Run(ctx context.Context, in Invocation) error {
 	if c.Password {
 		login = simulate.LoginByPassword
 	}
-	simulated, err := simulate.Start(ctx, simulate.Options{Hosts: c.Hosts, Latency: c.Latency, Seed: c.Seed, Listen: c.Listen, Login: login})
+	simulated, err := simulate.Start(ctx, simulate.Options{
+		Hosts: c.Hosts, Latency: c.Latency, Seed: c.Seed, Listen: c.Listen, Login: login,
+		Drift: float64(c.Drift), DriftFacts: c.DriftFacts,
+	})
 	if err != nil {
 		return usage{err}
 	}

@@ -17,6 +17,7 @@ type upCommand struct {
 	GRPC     string `name:"grpc" help:"Where gRPC answers (127.0.0.1:50051; with --once any free port)." placeholder:"ADDR"`
 	Data     string `help:"Data directory (the user's state directory; as root /var/lib/rollcall)." placeholder:"DIR" type:"path"`
 	Simulate int    `help:"Import and collect N simulated SSH hosts as well." placeholder:"N"`
+	Drift    share  `help:"Share of the simulated hosts that change a fact between two of their collections, such as 1%." default:"0"`
 	Once     bool   `help:"Collect, print, and end when the reports are stored."`
 	Output   string `short:"o" help:"table or json." enum:"table,json" default:"table"`
 }
@@ -25,6 +26,9 @@ type upCommand struct {
 func (c upCommand) Run(ctx context.Context, in Invocation) error {
 	if c.Simulate < 0 || c.Simulate > 10_000 {
 		return usage{errSimulate}
+	}
+	if c.Drift > 0 && c.Simulate == 0 {
+		return usage{errDrift}
 	}
 	o, err := c.options(in)
 	if err != nil {
@@ -40,7 +44,7 @@ func (c upCommand) options(in Invocation) (up.Options, error) {
 		environ["ROLLCALL_LOG_LEVEL"] = slog.LevelWarn.String() // what matters is printed
 	}
 	o := up.Options{
-		HTTP: c.HTTP, GRPC: c.GRPC, Data: c.Data, Simulate: c.Simulate, Once: c.Once, JSON: c.Output == "json",
+		HTTP: c.HTTP, GRPC: c.GRPC, Data: c.Data, Simulate: c.Simulate, Drift: float64(c.Drift), Once: c.Once, JSON: c.Output == "json",
 		DatabaseURL:   r.PostgresURL("DATABASE_URL", false, "PostgreSQL; without it a private server is started"),
 		RedisURL:      r.RedisURL("REDIS_URL", false, "Redis; without it a private server is started"),
 		AdminPassword: r.Secret("ROLLCALL_ADMIN_PASSWORD", false, "", "password of the first admin, user admin"),

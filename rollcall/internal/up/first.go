@@ -109,7 +109,7 @@ type simulation struct {
 // simulate starts the simulated hosts and imports them. They are at other ports than the last time, and because we
 // know their keys, we trust those anew.
 func (u *run) simulate(ctx context.Context, b *process.Backends, stock *inventory.Service) (*simulation, error) {
-	started, err := simulate.Start(ctx, simulate.Options{Hosts: u.Simulate, Seed: 1})
+	started, err := simulate.Start(ctx, simulate.Options{Hosts: u.Simulate, Seed: 1, Drift: u.Drift})
 	if err != nil {
 		return nil, fmt.Errorf("starting simulated hosts: %w", err)
 	}

@@ -28,12 +28,13 @@ import (
 
 // Options say what to run.
 type Options struct {
-	HTTP     string // where the api answers; empty: 127.0.0.1:8080, with Once any free port
-	GRPC     string // where gRPC answers; empty: 127.0.0.1:50051, with Once any free port
-	Data     string // the data directory; empty: the user's state directory
-	Simulate int    // how many simulated hosts to import and collect as well
-	Once     bool   // collect, print, end
-	JSON     bool   // print the reports as a JSON array instead of a summary
+	HTTP     string  // where the api answers; empty: 127.0.0.1:8080, with Once any free port
+	GRPC     string  // where gRPC answers; empty: 127.0.0.1:50051, with Once any free port
+	Data     string  // the data directory; empty: the user's state directory
+	Simulate int     // how many simulated hosts to import and collect as well
+	Drift    float64 // the share of the simulated hosts that change a fact between two collections, from 0 to 1
+	Once     bool    // collect, print, end
+	JSON     bool    // print the reports as a JSON array instead of a summary
 
 	DatabaseURL   string // empty: a private server
 	RedisURL      string // empty: a private server
