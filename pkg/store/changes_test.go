@@ -320,3 +320,35 @@ func TestGroupsOfChanges(t *testing.T) {
 		}
 	}
 }
+
+// TestADumpOfAnotherServerIsTakenIn holds that changes whose transactions this server has not reached are seen, before
+// new ones and in their order.
+func TestADumpOfAnotherServerIsTakenIn(t *testing.T) {
+	t.Parallel()
+	dsn := storetest.Database(t)
+	pool, err := store.OpenPool(t.Context(), dsn, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	s := store.New(pool)
+	host := addHost(t, s, "web-1")
+	for i, tx := range []string{"90000000000", "80000000000"} {
+		exec(t, pool, `insert into changes (tx, id, seen_at, host_id, report_type, path, after, report_id)
+			values ($1::text::xid8, uuid_v7(now() + $2 * interval '1 second'), now(), $3, 1, $4, '1', gen_random_uuid())`, tx, i, host.ID, fmt.Sprint("p", i))
+	}
+	exec(t, pool, "update cluster set system_identifier = 1")
+	if got := walk(t, s, store.ChangeFilter{}, 10); len(got) != 0 {
+		t.Fatalf("before it is taken in, the feed shows %v", got)
+	}
+	for range 2 {
+		if err := store.Migrate(t.Context(), dsn, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	learn(t, s, time.Now(), finding("os", `{"v":1}`, ""))
+	learn(t, s, time.Now(), finding("os", `{"v":2}`, ""))
+	if got := namesOf(walk(t, s, store.ChangeFilter{}, 10), func(c fleet.Change) string { return c.Path }); !slices.Equal(got, []string{"p0", "p1", "v"}) {
+		t.Errorf("the feed is %q", got)
+	}
+}

@@ -27,7 +27,8 @@ func ExpectedMigration() (int32, error) {
 
 // Migrate brings the schema of dsn up to date. It takes an advisory lock, so any number of processes may call it
 // at once: one migrates, the others wait for it and find nothing left to do. A schema that is newer than this
-// program is left alone. When appRole is not empty, that role is given what the application needs and not more.
+// program is left alone. A database that was restored from another server's dump is taken in: its changes become the
+// oldest of the feed. When appRole is not empty, that role is given what the application needs and not more.
 func Migrate(ctx context.Context, dsn, appRole string) error {
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
@@ -62,6 +63,9 @@ func Migrate(ctx context.Context, dsn, appRole string) error {
 		if err := migrator.Migrate(ctx); err != nil {
 			return fail(err, "migrating")
 		}
+	}
+	if _, err := conn.Exec(ctx, "select adopt_cluster()"); err != nil {
+		return fail(err, "taking in the changes of another server")
 	}
 	if appRole == "" {
 		return nil

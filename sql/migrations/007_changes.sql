@@ -19,8 +19,8 @@ create table fact_baselines (
 -- transactions of their own, so that a position in the feed of another life means nothing in this one.
 create function cluster_life() returns text
     language sql stable security definer set search_path = public, pg_temp as $$
-    select left(md5(epoch::text || system_identifier || left(pg_walfile_name(pg_current_wal_lsn()), 8)), 12)
-    from cluster, pg_control_system()
+    select left(md5(c.epoch::text || s.system_identifier || left(pg_walfile_name(pg_current_wal_lsn()), 8)), 12)
+    from cluster c, pg_control_system() s
 $$;
 
 -- The transaction before which the feed is complete: whatever is older has been committed, or never will be. A snapshot
@@ -37,3 +37,19 @@ create function feed_horizon() returns xid8
           and l.transactionid::text::bigint = x::text::bigint & 4294967295
           and a.datid <> (select oid from pg_database where datname = current_database()))
 $$;
+
+-- A dump that is restored on another server brings transaction numbers that this one has not reached: the feed would
+-- not show those changes for a long time, and new ones before them. They become the oldest, in their order.
+alter table cluster add column system_identifier bigint;
+
+create function adopt_cluster() returns void
+    language plpgsql as $$
+declare
+    here bigint := (select s.system_identifier from pg_control_system() s);
+begin
+    if exists (select from cluster c where c.system_identifier is distinct from here) then
+        update changes set tx = '3' where tx >= pg_snapshot_xmin(pg_current_snapshot());
+        update cluster set system_identifier = here;
+    end if;
+end $$;
+revoke execute on function adopt_cluster() from public;
