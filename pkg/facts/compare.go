@@ -81,8 +81,9 @@ const (
 // (absent, null or empty), or if it is covered by what was revised. Where something revised lies below the path, the
 // value of an element that came or went is a change, and other values that differ are not.
 //
-// Of more than 10,000 differences, those under the same name of the root become one difference there, beginning with
-// the name that has most; it is a change if one of them was. If that is not enough, the root is the difference.
+// There are never more than 10,000 differences: of more, those under the same name of the root become one difference at
+// that name, where there are many first, and if that is not enough, the root is the one difference. It is a change if
+// one of those that it stands for was.
 //
 // The differences alias the documents. A document that is no JSON is an error.
 func Compare(before, after []byte, o Options) (Comparison, error) {
@@ -92,9 +93,8 @@ func Compare(before, after []byte, o Options) (Comparison, error) {
 		}
 	}
 	c := comparer{options: o, baselines: map[string]Pattern{}}
-	c.root(bytes.TrimSpace(before), bytes.TrimSpace(after))
 	var out Comparison
-	for _, d := range c.done {
+	for _, d := range c.root(bytes.TrimSpace(before), bytes.TrimSpace(after)) {
 		if d.Why == "" {
 			out.Changes = append(out.Changes, d.Difference)
 		} else {
@@ -111,31 +111,24 @@ type comparer struct {
 	baselines map[string]Pattern
 	path      Path          // where it is
 	scratch   [][2][]member // of each depth
-
-	done []UnlearnedDifference // Why is empty for changes
-}
-
-// root compares the roots, one name after the other.
-func (c *comparer) root(before, after []byte) {
-	c.compare(before, after)
+	found     tally
 }
 
 // compare compares two values at c.path.
 func (c *comparer) compare(before, after []byte) {
-	if before != nil && after != nil && bytes.Equal(before, after) {
-		return
-	}
-	if isObject(before) && isObject(after) && len(c.path) < maxDepth {
-		c.objects(before, after)
-		return
-	}
-	if before == nil || after == nil || !equal(before, after) {
-		c.differ(before, after)
+	switch {
+	case isObject(before) && isObject(after) && len(c.path) < maxDepth:
+		c.objects(before, after, c.compare)
+	case before == nil || after == nil || !equal(before, after):
+		c.found.add(UnlearnedDifference{
+			Difference: Difference{Path: slices.Clone(c.path), Before: before, After: after}, Why: c.judge(before, after),
+		})
 	}
 }
 
-// objects compares two objects name by name.
-func (c *comparer) objects(before, after []byte) {
+// objects calls each with the values of every name of two objects that are not the same bytes, in the order of the
+// names, with c.path at the name.
+func (c *comparer) objects(before, after []byte, each func(before, after []byte)) {
 	depth := len(c.path)
 	if len(c.scratch) <= depth {
 		c.scratch = append(c.scratch, [2][]member{})
@@ -163,15 +156,9 @@ func (c *comparer) objects(before, after []byte) {
 			continue
 		}
 		c.path = append(c.path, string(name))
-		c.compare(was, is)
+		each(was, is)
 		c.path = c.path[:depth]
 	}
-}
-
-// differ notes that the values at c.path differ.
-func (c *comparer) differ(before, after []byte) {
-	d := Difference{Path: slices.Clone(c.path), Before: before, After: after}
-	c.done = append(c.done, UnlearnedDifference{Difference: d, Why: c.judge(before, after)})
 }
 
 // judge says why the difference at c.path is no change, and notes the baseline that it sets.

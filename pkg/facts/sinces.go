@@ -1,6 +1,9 @@
 package facts
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Sinces tells since when the values of one report type of one host hold. Its zero value knows nothing and answers
 // with the zero time. It may be used by many goroutines.
@@ -40,6 +43,7 @@ func NewSinces(first time.Time, last, baselines map[string]time.Time) Sinces {
 		}
 		s.baselines = append(s.baselines, baseline{pattern, at})
 	}
+	slices.SortFunc(s.baselines, func(a, b baseline) int { return b.at.Compare(a.at) })
 	return s
 }
 
@@ -75,7 +79,7 @@ func (s Sinces) Of(p Path) time.Time {
 	}
 	for _, b := range s.baselines {
 		if !b.at.After(since) {
-			continue
+			break
 		}
 		if covers, below := b.pattern.follow(p); covers || below {
 			since = b.at
