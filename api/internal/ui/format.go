@@ -1,38 +1,89 @@
 package ui
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"html/template"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
 
 func functions() template.FuncMap {
-	return template.FuncMap{"ago": ago, "stamp": stamp, "seconds": seconds}
+	return template.FuncMap{
+		"at": at, "iso": iso, "stamp": stamp, "seconds": seconds, "plural": plural, "reason": reasonInWords, "join": strings.Join,
+		"rows":   func(now time.Time, rows any) part { return part{Now: now, Rows: rows} },
+		"ofhost": func(now time.Time, rows any) part { return part{Now: now, Rows: rows, One: true} },
+		"feed":   func(now time.Time, rows any) part { return part{Now: now, Rows: rows, ID: "feed"} },
+		"view":   func(now time.Time, view factsView) part { return part{Now: now, View: view} },
+		"since":  func(now, t time.Time, history string) part { return part{Moment: at(now, t), History: history} },
+		"done":   func(c fleet.Counts) int { return c.Total - c.Queued - c.Running },
+	}
+}
+
+// A part is what a part of a page is made of that is used on several.
+type part struct {
+	Now     time.Time
+	Rows    any
+	View    factsView
+	ID      string // of the element
+	One     bool   // whether all is about the host of the page
+	Moment  moment
+	History string
+}
+
+// A moment is a time as a page shows it: how long ago, with the time itself behind it.
+type moment struct {
+	Time time.Time
+	Ago  string
+}
+
+// at returns the moment t as seen from now; the zero moment for a time that nobody knows.
+func at(now time.Time, t any) moment {
+	switch t := t.(type) {
+	case time.Time:
+		if !t.IsZero() {
+			return moment{t, ago(now, t)}
+		}
+	case *time.Time:
+		if t != nil {
+			return moment{*t, ago(now, *t)}
+		}
+	}
+	return moment{}
 }
 
 // ago returns the time from t to now in one unit.
 func ago(now, t time.Time) string {
-	switch d := now.Sub(t); {
+	d := now.Sub(t)
+	switch {
+	case d < -2*time.Second:
+		return "in " + span(-d)
 	case d < 2*time.Second:
 		return "just now"
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%d s ago", int(d.Seconds()))
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%d min ago", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h ago", int(d.Hours()))
 	default:
-		return fmt.Sprintf("%d days ago", int(d.Hours()/24))
+		return span(d) + " ago"
 	}
 }
 
-// stamp returns t as people and machines read it.
+// span returns a length of time in one unit.
+func span(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%d days", int(d.Hours()/24))
+	}
+}
+
+// stamp returns t as people read it, iso as machines do.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+func iso(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // seconds returns the time between two moments, to a hundredth.
 func seconds(from, to *time.Time) string {
@@ -42,86 +93,36 @@ func seconds(from, to *time.Time) string {
 	return fmt.Sprintf("%.2f s", to.Sub(*from).Seconds())
 }
 
-// A node is a JSON value as the pages show it: a scalar, or a list of fields.
-type node struct {
-	Name   string // of the field or the index
-	Path   string
-	Scalar string
-	Kind   string // string, number, bool, null; empty for one with Fields
-	Fields []node
+// plural returns the number with the word for so many.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
-// Bounds of a page's tree; the rest is in the JSON that the page links to.
-const (
-	maxNodes = 20_000
-	maxDepth = 32
-)
-
-// tree reads a JSON object, with the fields of each object sorted by name.
-func tree(data []byte) ([]node, error) {
-	if len(data) == 0 {
-		return nil, nil
+// reasonInWords returns why something is not known, as a collector noted it, for people.
+func reasonInWords(reason string) string {
+	switch reason {
+	case "no_permission":
+		return "the account that collects may not read it"
+	case "tool_missing":
+		return "the host lacks the tool that would tell"
+	case "not_applicable":
+		return "the host has nothing of the kind"
+	case "no_answer":
+		return "the host asked somebody else, who did not answer"
+	case "timed_out":
+		return "the host did not answer in time"
+	case "truncated":
+		return "the answer was too long and was cut off"
+	case "parse_failed":
+		return "the answer could not be read"
+	case "denied":
+		return "the host refused to answer"
+	case "os_unsupported":
+		return "not asked on this operating system"
+	default:
+		return strings.ReplaceAll(reason, "_", " ")
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	left := maxNodes
-	root, err := readNode(d, "", "", 0, &left)
-	return root.Fields, err
-}
-
-func readNode(d *json.Decoder, name, path string, depth int, left *int) (node, error) {
-	n := node{Name: name, Path: path}
-	if *left--; *left < 0 || depth > maxDepth {
-		return n, fmt.Errorf("more than %d values, or deeper than %d", maxNodes, maxDepth)
-	}
-	token, err := d.Token()
-	if err != nil {
-		return n, err
-	}
-	switch v := token.(type) {
-	case json.Delim:
-		return n.fill(d, v, depth, left)
-	case string:
-		n.Scalar, n.Kind = v, "string"
-	case json.Number:
-		n.Scalar, n.Kind = v.String(), "number"
-	case bool:
-		n.Scalar, n.Kind = strconv.FormatBool(v), "bool"
-	case nil:
-		n.Scalar, n.Kind = "unknown", "null"
-	}
-	return n, nil
-}
-
-func (n node) fill(d *json.Decoder, open json.Delim, depth int, left *int) (node, error) {
-	for i := 0; d.More(); i++ {
-		name := strconv.Itoa(i)
-		if open == '{' {
-			token, err := d.Token()
-			if err != nil {
-				return n, err
-			}
-			name, _ = token.(string)
-		}
-		child, err := readNode(d, name, join(n.Path, name), depth+1, left)
-		if err != nil {
-			return n, err
-		}
-		n.Fields = append(n.Fields, child)
-	}
-	if open == '{' { // the database keeps the fields of an object in an order of its own
-		slices.SortFunc(n.Fields, func(a, b node) int { return strings.Compare(a.Name, b.Name) })
-	}
-	_, err := d.Token()
-	if len(n.Fields) == 0 {
-		n.Scalar, n.Kind = "none", "null"
-	}
-	return n, err
-}
-
-func join(path, name string) string {
-	if path == "" {
-		return name
-	}
-	return path + "." + name
 }

@@ -17,6 +17,7 @@ type hostsPage struct {
 	Total    int
 	Hosts    []hostRow
 	Next     string // the link to the next page
+	Changes  string // the link to the changes of the hosts that the selector picks
 }
 
 type hostRow struct {
@@ -28,15 +29,19 @@ type hostRow struct {
 // Remedy returns what to do about the host's last failure.
 func (h hostRow) Remedy() string { return h.Status.Code.Info().Remedy }
 
-// hosts is the first page: the hosts with their last reports.
+// Meaning returns what the host's last failure was.
+func (h hostRow) Meaning() string { return h.Status.Code.Info().Meaning }
+
+// hosts is the list of the hosts with their last reports.
 func (s *Server) hosts(w http.ResponseWriter, r *http.Request) error {
 	page := hostsPage{Selector: r.URL.Query().Get("selector")}
+	page.Changes = "/changes?" + url.Values{"selector": {page.Selector}}.Encode()
 	var filter fleet.HostFilter
 	if page.Selector != "" {
 		selector, err := fleet.ParseSelector(page.Selector)
 		if err != nil {
 			page.Problem = fleet.MessageOf(err)
-			return s.render(w, r, http.StatusUnprocessableEntity, "hosts.html", layout{Title: "Hosts", Page: page})
+			return s.render(w, r, http.StatusUnprocessableEntity, "hosts.html", layout{Title: "Hosts", Nav: "hosts", Page: page})
 		}
 		filter.Selector = &selector
 	}
@@ -52,9 +57,9 @@ func (s *Server) hosts(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if next != "" {
-		page.Next = "/?" + url.Values{"selector": {page.Selector}, "cursor": {next}}.Encode()
+		page.Next = "/hosts?" + url.Values{"selector": {page.Selector}, "cursor": {next}}.Encode()
 	}
-	return s.render(w, r, http.StatusOK, "hosts.html", layout{Title: "Hosts", Page: page})
+	return s.render(w, r, http.StatusOK, "hosts.html", layout{Title: "Hosts", Nav: "hosts", Page: page})
 }
 
 func (s *Server) rows(r *http.Request, scope fleet.Scope, hosts []fleet.Host) ([]hostRow, error) {

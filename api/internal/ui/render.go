@@ -1,0 +1,72 @@
+package ui
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
+
+	"github.com/rollcallhq/rollcall/pkg/fleet"
+)
+
+// A layout is what every page shows around its own content.
+type layout struct {
+	Title   string
+	Nav     string // the entry of the navigation that the page belongs to
+	Actor   fleet.Actor
+	Now     time.Time
+	Refresh int // seconds after which the page is read again; 0 means never
+	Page    any
+}
+
+// page turns a handler that may fail into one that shows the failure.
+func (s *Server) page(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
+		defer cancel()
+		if err := h(w, r.WithContext(ctx)); err != nil {
+			s.fail(w, r, err)
+		}
+	}
+}
+
+// signedIn sends whoever is not signed in to the sign-in page and brings them back afterwards.
+func (s *Server) signedIn(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return s.page(func(w http.ResponseWriter, r *http.Request) error {
+		if s.Actor(r.Context()).Kind == "" {
+			http.Redirect(w, r, loginURL(r), http.StatusSeeOther)
+			return nil
+		}
+		return h(w, r)
+	})
+}
+
+// render writes a page whole or not at all, so that a template that fails half-way becomes an error page and not half
+// a page with status 200.
+func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name string, l layout) error {
+	l.Actor, l.Now = s.Actor(r.Context()), time.Now()
+	var buf bytes.Buffer
+	if err := s.pages[name].Execute(&buf, l); err != nil {
+		return fmt.Errorf("rendering %s: %w", name, err)
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, err := buf.WriteTo(w)
+	if err != nil {
+		s.Log.DebugContext(r.Context(), "page not sent", "error", err)
+	}
+	return nil
+}
+
+func idOf(r *http.Request) (uuid.UUID, error) {
+	id, err := uuid.Parse(chi.URLParam(r, "id"))
+	if err != nil {
+		return id, fleet.Errorf(fleet.NotFound, "There is no such page.")
+	}
+	return id, nil
+}
