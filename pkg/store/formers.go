@@ -29,19 +29,20 @@ func (s *Store) Formers(ctx context.Context, scope fleet.Scope, host uuid.UUID, 
 		types, hashes = append(types, name), append(hashes, hash)
 	}
 	w := newWhere()
-	w.add("l.host_id = @host", "host", host)
+	w.add("h.id = @host", "host", host)
+	w.and("(l.host_id is not null or p.host_id is not null)")
 	w.scope(scope, "h")
 	w.args["types"], w.args["hashes"] = types, hashes
 	rows, _ := s.db.Query(ctx, `
-		select t.name, l.report_id, l.created_at, r.unavailable, p.content_hash, coalesce(c.schema_version, 0),
-			case when k.hash is null or k.hash <> p.content_hash then c.facts::text end
+		select k.type, coalesce(l.report_id, p.report_id), coalesce(l.created_at, p.valid_from),
+			(select r.unavailable from report_rows r where r.id = l.report_id and r.created_at = l.created_at), p.content_hash,
+			coalesce((select c.schema_version from report_contents c where c.content_hash = p.content_hash), 0),
+			(select c.facts::text from report_contents c where c.content_hash = p.content_hash and (k.hash is null or k.hash <> p.content_hash))
 		from unnest(@types::text[], @hashes::bytea[]) as k(type, hash)
+		join hosts h on true
 		join report_types t on t.name = k.type
-		join latest_reports l on l.report_type = t.id
-		join hosts h on h.id = l.host_id
-		left join report_rows r on r.id = l.report_id and r.created_at = l.created_at
-		left join fact_periods p on p.host_id = l.host_id and p.report_type = l.report_type and p.valid_to is null
-		left join report_contents c on c.content_hash = p.content_hash
+		left join latest_reports l on l.host_id = @host and l.report_type = t.id
+		left join fact_periods p on p.host_id = @host and p.report_type = t.id and p.valid_to is null
 		where `+w.String(), w.args)
 	formers := make(map[string]Former, len(known))
 	var name string

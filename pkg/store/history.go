@@ -17,20 +17,17 @@ import (
 // reportType is empty. ConfirmedAt is when its facts were last seen to hold, also later than that time.
 func (s *Store) ReportsAsOf(ctx context.Context, scope fleet.Scope, host uuid.UUID, reportType string, at time.Time) ([]fleet.Report, error) {
 	w := newWhere()
-	w.add("t0.name like @type", "type", "%")
-	if reportType != "" {
-		w.conditions, w.args["type"] = []string{"t0.name = @type"}, reportType
-	}
 	w.args["host"], w.args["at"] = host, at
-	scoped := newWhere()
-	scoped.args = w.args
-	scoped.scope(scope, "h")
-	rows, _ := s.db.Query(ctx, "select "+reportColumns+`
-		from report_types t0
+	if reportType != "" {
+		w.add("t.name = @type", "type", reportType)
+	}
+	w.scope(scope, "h")
+	rows, _ := s.db.Query(ctx, "select "+reportColumnsThen+`
+		from report_types t
 		cross join lateral (
-			select * from report_rows where host_id = @host and report_type = t0.id and created_at <= @at order by created_at desc limit 1
-		) r `+reportJoinsThen+`
-		where `+w.String()+" and "+scoped.String()+" order by t0.id", w.args)
+			select * from report_rows where host_id = @host and report_type = t.id and created_at <= @at order by created_at desc limit 1
+		) r `+reportJoins+`
+		where `+w.String()+" order by t.id", w.args)
 	reports, err := pgx.CollectRows(rows, scanReport)
 	return reports, fail(err, "reading the reports of a time")
 }

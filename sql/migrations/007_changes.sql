@@ -17,26 +17,36 @@ create table fact_baselines (
 
 -- Which life of the cluster this is, as cursors carry it: a restored backup, a copy and a promoted standby count
 -- transactions of their own, so that a position in the feed of another life means nothing in this one.
+-- In plpgsql, which keeps the plans of a session.
 create function cluster_life() returns text
-    language sql stable security definer set search_path = public, pg_temp as $$
-    select left(md5(c.epoch::text || s.system_identifier || left(pg_walfile_name(pg_current_wal_lsn()), 8)), 12)
-    from cluster c, pg_control_system() s
-$$;
+    language plpgsql stable security definer set search_path = public, pg_temp as $$
+begin
+    return left(md5((select epoch::text from cluster) || (select s.system_identifier from pg_control_system() s)
+        || left(pg_walfile_name(pg_current_wal_lsn()), 8)), 12);
+end $$;
 
 -- The transaction before which the feed is complete: whatever is older has been committed, or never will be. A snapshot
 -- tells it for all databases of the server; a transaction known to belong to another one cannot write changes here, and
 -- would only hold the feed up. One whose lock is not seen yet counts as ours. Changes have to be read by a statement
 -- after the one that asks: it sees what has been committed meanwhile.
 create function feed_horizon() returns xid8
-    language sql stable as $$
-    select coalesce(min(x::text::bigint)::text::xid8, pg_snapshot_xmax(pg_current_snapshot()))
-    from pg_snapshot_xip(pg_current_snapshot()) x
-    where pg_xact_status(x) = 'in progress' and not exists (
-        select from pg_locks l join pg_stat_activity a on a.pid = l.pid
-        where l.locktype = 'transactionid' and l.mode = 'ExclusiveLock' and l.granted
-          and l.transactionid::text::bigint = x::text::bigint & 4294967295
-          and a.datid <> (select oid from pg_database where datname = current_database()))
-$$;
+    language plpgsql stable as $$
+declare
+    now pg_snapshot := pg_current_snapshot();
+begin
+    if pg_snapshot_xmin(now) = pg_snapshot_xmax(now) then
+        return pg_snapshot_xmax(now);
+    end if;
+    return coalesce((
+        select min(x::text::bigint)::text::xid8
+        from pg_snapshot_xip(now) x
+        where pg_xact_status(x) = 'in progress' and not exists (
+            select from pg_locks l join pg_stat_activity a on a.pid = l.pid
+            where l.locktype = 'transactionid' and l.mode = 'ExclusiveLock' and l.granted
+              and l.transactionid::text::bigint = x::text::bigint & 4294967295
+              and a.datid <> (select oid from pg_database where datname = current_database()))),
+        pg_snapshot_xmax(now));
+end $$;
 
 -- A dump that is restored on another server brings transaction numbers that this one has not reached: the feed would
 -- not show those changes for a long time, and new ones before them. They become the oldest, in their order.
