@@ -86,8 +86,8 @@ func (c *Client) readChanges(ctx context.Context, q ChangeQuery, at *string, opt
 	}
 }
 
-// FollowChanges returns changes, oldest first: those from *at on, and then those to come, until the loop is left or ctx
-// ends. *at is as in Changes, but empty it is q.Since, or the end of the feed if that is zero.
+// FollowChanges returns changes, oldest first: those from *at on, as Changes does, and then those to come, until the loop
+// is left or ctx ends.
 //
 // It follows the server's events, comes again when they break off, as when the server is restarted, and reads page by
 // page where they cannot be had; in any case nothing is missed and nothing comes twice. A server that is away is waited
@@ -95,9 +95,6 @@ func (c *Client) readChanges(ctx context.Context, q ChangeQuery, at *string, opt
 // error ends the changes: one of the first answer, or one that stays.
 func (c *Client) FollowChanges(ctx context.Context, q ChangeQuery, at *string, lost func(error)) iter.Seq2[wire.Change, error] {
 	return func(yield func(wire.Change, error) bool) {
-		if *at == "" && q.Since.IsZero() {
-			*at = Now
-		}
 		f := &follower{client: c, doing: "following the changes", lost: lost}
 		f.events = func() call {
 			r := c.newCall(http.MethodGet, changesPath+"/events", nil)

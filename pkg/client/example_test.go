@@ -45,7 +45,7 @@ func ExampleClient_FollowChanges() {
 		fmt.Println(err)
 		return
 	}
-	place := "" // kept from the last time
+	place := client.Now // or what was kept from the last time
 	for change, err := range c.FollowChanges(ctx, client.ChangeQuery{Selector: "env=prod", Path: "packages.*.version"}, &place, nil) {
 		if err != nil {
 			fmt.Println(err)

@@ -73,12 +73,13 @@ func TestFollowChanges(t *testing.T) {
 		want   []string // of the ten that there are, and five that come when the first is asked for
 		events func(f *feed, w http.ResponseWriter, r *http.Request, n int)
 	}{
-		{name: "from now on", want: counting(10, 15), events: func(f *feed, w http.ResponseWriter, r *http.Request, _ int) { f.events(w, r, 100) }},
+		{name: "from the beginning", at: "", want: counting(0, 15), events: func(f *feed, w http.ResponseWriter, r *http.Request, _ int) { f.events(w, r, 100) }},
+		{name: "from now on", at: client.Now, want: counting(10, 15), events: func(f *feed, w http.ResponseWriter, r *http.Request, _ int) { f.events(w, r, 100) }},
 		{name: "since some time", q: client.ChangeQuery{Since: time.Unix(1, 0)}, want: counting(0, 15), events: func(f *feed, w http.ResponseWriter, r *http.Request, _ int) { f.events(w, r, 100) }},
 		{name: "from a place", at: "at-4", want: counting(4, 15), events: func(f *feed, w http.ResponseWriter, r *http.Request, _ int) { f.events(w, r, 100) }},
 		{name: "a stream that ends is taken up again", at: "at-9", want: counting(9, 15), events: func(f *feed, w http.ResponseWriter, r *http.Request, _ int) { f.events(w, r, 2) }},
-		{name: "a stream that ends before its first event is, too", want: counting(10, 15), events: func(f *feed, w http.ResponseWriter, r *http.Request, n int) { f.events(w, r, min(n, 3)) }},
-		{name: "an event that breaks off is sent again", want: counting(10, 15), events: func(f *feed, w http.ResponseWriter, r *http.Request, n int) {
+		{name: "a stream that ends before its first event is, too", at: client.Now, want: counting(10, 15), events: func(f *feed, w http.ResponseWriter, r *http.Request, n int) { f.events(w, r, min(n, 3)) }},
+		{name: "an event that breaks off is sent again", at: client.Now, want: counting(10, 15), events: func(f *feed, w http.ResponseWriter, r *http.Request, n int) {
 			if n == 0 {
 				f.events(w, r, 1)
 				stream(w, event(11)[:20])
@@ -87,38 +88,38 @@ func TestFollowChanges(t *testing.T) {
 			}
 			f.events(w, r, 100)
 		}},
-		{name: "an ID alone moves on", want: counting(13, 15), events: func(f *feed, w http.ResponseWriter, r *http.Request, n int) {
+		{name: "an ID alone moves on", at: client.Now, want: counting(13, 15), events: func(f *feed, w http.ResponseWriter, r *http.Request, n int) {
 			if n == 0 {
 				stream(w, ": hello\n\n", "id: at-13\n\n")
 				return
 			}
 			f.events(w, r, 100)
 		}},
-		{name: "events of a later release are passed over", want: counting(10, 15), events: func(f *feed, w http.ResponseWriter, r *http.Request, _ int) {
+		{name: "events of a later release are passed over", at: client.Now, want: counting(10, 15), events: func(f *feed, w http.ResponseWriter, r *http.Request, _ int) {
 			stream(w, "event: weather\ndata: sunny\n\n")
 			f.events(w, r, 100)
 		}},
-		{name: "data that is no change makes us poll", want: counting(10, 15), events: func(_ *feed, w http.ResponseWriter, _ *http.Request, _ int) {
+		{name: "data that is no change makes us poll", at: client.Now, want: counting(10, 15), events: func(_ *feed, w http.ResponseWriter, _ *http.Request, _ int) {
 			stream(w, "id: at-99\nevent: change\ndata: [1\n\n")
 		}},
-		{name: "a change without its place makes us poll", want: counting(10, 15), events: func(_ *feed, w http.ResponseWriter, _ *http.Request, _ int) {
+		{name: "a change without its place makes us poll", at: client.Now, want: counting(10, 15), events: func(_ *feed, w http.ResponseWriter, _ *http.Request, _ int) {
 			stream(w, "event: change\ndata: {}\n\n")
 		}},
-		{name: "a proxy that holds events back makes us poll", want: counting(10, 15), events: func(_ *feed, w http.ResponseWriter, r *http.Request, _ int) {
+		{name: "a proxy that holds events back makes us poll", at: client.Now, want: counting(10, 15), events: func(_ *feed, w http.ResponseWriter, r *http.Request, _ int) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 		}},
-		{name: "a proxy that answers in the server's place makes us poll", want: counting(10, 15), events: func(_ *feed, w http.ResponseWriter, _ *http.Request, _ int) {
+		{name: "a proxy that answers in the server's place makes us poll", at: client.Now, want: counting(10, 15), events: func(_ *feed, w http.ResponseWriter, _ *http.Request, _ int) {
 			w.WriteHeader(http.StatusNotFound)
 		}},
-		{name: "a stream that falls silent is taken up again", want: counting(10, 15), events: func(f *feed, w http.ResponseWriter, r *http.Request, n int) {
+		{name: "a stream that falls silent is taken up again", at: client.Now, want: counting(10, 15), events: func(f *feed, w http.ResponseWriter, r *http.Request, n int) {
 			f.events(w, r, 2)
 			if n == 0 {
 				<-r.Context().Done()
 			}
 		}},
-		{name: "connections that are lost make us poll", want: counting(10, 15), events: func(_ *feed, w http.ResponseWriter, _ *http.Request, _ int) { hangUp(w) }},
+		{name: "connections that are lost make us poll", at: client.Now, want: counting(10, 15), events: func(_ *feed, w http.ResponseWriter, _ *http.Request, _ int) { hangUp(w) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -185,7 +186,7 @@ func TestFollowChangesMissesNothing(t *testing.T) {
 	c := f.client(t, client.WithSilence(20*time.Millisecond, 50*time.Millisecond), client.WithStreamAgain(5*time.Millisecond))
 	changes.grow(1)
 	at := ""
-	got, err := follow(t, c, client.ChangeQuery{Since: time.Unix(1, 0)}, &at, total, func(n int) {
+	got, err := follow(t, c, client.ChangeQuery{}, &at, total, func(n int) {
 		if size, _ := changes.size(); n == size && n < total {
 			changes.grow(min(1+n%9, total-n))
 		}
@@ -212,7 +213,7 @@ func TestAFollowerIsToldOfAServerThatIsAway(t *testing.T) {
 		}
 	})
 	var told []error
-	at := ""
+	at := client.Now
 	for _, err := range f.client(t).FollowChanges(t.Context(), client.ChangeQuery{}, &at, func(err error) { told = append(told, err) }) {
 		if err != nil {
 			t.Fatal(err)
@@ -265,7 +266,7 @@ func TestFollowingEndsWithWhatStays(t *testing.T) {
 		}
 		problem(w, http.StatusUnauthorized, "token_invalid")
 	})
-	at := ""
+	at := client.Now
 	_, err := follow(t, f.client(t), client.ChangeQuery{}, &at, 1, nil)
 	if e, ok := errors.AsType[*client.Error](err); !ok || e.Code != "token_invalid" {
 		t.Errorf("got %v; want that the token is not good any more", err)
