@@ -14,7 +14,7 @@ import (
 type node struct {
 	raw    []byte // of a value that is not open
 	names  []string
-	values map[string]*node // of an object that is open
+	values map[string]*node // of an object that is open; nil for a name that was taken out
 }
 
 // open takes an object apart, and reports whether it is one.
@@ -43,8 +43,7 @@ func (n *node) set(name string, value []byte) {
 // remove takes a name out of an open object.
 func (n *node) remove(name string) {
 	if _, there := n.values[name]; there {
-		delete(n.values, name)
-		n.names = slices.DeleteFunc(n.names, func(other string) bool { return other == name })
+		n.values[name] = nil
 	}
 }
 
@@ -53,15 +52,17 @@ func (n *node) write(out []byte) []byte {
 	if n.values == nil {
 		return append(out, n.raw...)
 	}
-	out = append(out, '{')
-	for i, name := range n.names {
-		if i > 0 {
-			out = append(out, ',')
+	start := len(out)
+	for _, name := range n.names {
+		if value := n.values[name]; value != nil {
+			out = appendString(append(out, ','), name)
+			out = value.write(append(out, ':'))
 		}
-		out = appendString(out, name)
-		out = append(out, ':')
-		out = n.values[name].write(out)
 	}
+	if len(out) == start {
+		return append(out, "{}"...)
+	}
+	out[start] = '{' // in place of the first comma
 	return append(out, '}')
 }
 

@@ -3,7 +3,7 @@ package facts_test
 import (
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
+	"strconv"
 	"testing"
 
 	"github.com/rollcallhq/rollcall/pkg/facts"
@@ -26,7 +26,6 @@ func packageList(n, upgraded int) any {
 }
 
 func BenchmarkCompare(b *testing.B) {
-	r := rand.New(rand.NewPCG(1, 1))
 	unavailable := patterns(b, "updates", "packages.*.origin")
 	for _, n := range []int{600, 5_000} {
 		before, after := packageList(n, 0), packageList(n, 5)
@@ -35,7 +34,7 @@ func BenchmarkCompare(b *testing.B) {
 			before []byte
 		}{
 			{"canonical", encode(before)},
-			{"jsonb", []byte(respelled(r, before))},
+			{"jsonb", []byte(respelled(nil, before))},
 		} {
 			later := encode(after)
 			b.Run(fmt.Sprintf("%s/%d", spelled.name, n), func(b *testing.B) {
@@ -56,7 +55,7 @@ func BenchmarkCompare(b *testing.B) {
 func BenchmarkDecode(b *testing.B) {
 	for _, n := range []int{600, 5_000} {
 		before, after := encode(packageList(n, 0)), encode(packageList(n, 5))
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(before) + len(after)))
 			for b.Loop() {

@@ -51,6 +51,9 @@ func TestCompare(t *testing.T) {
 		{"strings mean what they say", `{"a":"\u00e9\/","é":1}`, `{"a":"é/","\u00e9":1}`, options{}, nil},
 		{"a number is no string", `{"a":1}`, `{"a":"1"}`, options{}, []string{`changed a 1 "1"`}},
 		{"null is something", `{"a":null}`, `{"b":null}`, options{}, []string{"removed a null ", "added b  null"}},
+		{"arrays are compared by what they hold", `{"a":[1,"[",null],"b":[[1,{"x":[2.0]}]]}`, `{"a":[1.0,"\u005b",null],"b":[[1, {"x":[2]}]]}`, options{}, nil},
+		{"arrays of arrays differ as a whole", `{"b":[[1,{"x":2}]]}`, `{"b":[[1,{"x":3}]]}`, options{}, []string{`changed b [[1,{"x":2}]] [[1,{"x":3}]]`}},
+		{"minus zero is zero and what no double can hold is infinite", `{"a":[-0,1e999]}`, `{"a":[0,1E+999]}`, options{}, nil},
 		{"the last of a name holds", `{"a":1,"a":2}`, `{"a":2}`, options{}, nil},
 		{"objects are compared name by name", `{"p":{"a":{"v":1,"w":1},"b":{"v":1}}}`, `{"p":{"a":{"v":2,"w":1},"b":{"v":1}}}`, options{}, []string{"changed p.a.v 1 2"}},
 		{"what came is one difference with the whole value", `{"p":{}}`, `{"p":{"a.b":{"v":1,"w":2}}}`, options{}, []string{`added p."a.b"  {"v":1,"w":2}`}},
@@ -62,49 +65,60 @@ func TestCompare(t *testing.T) {
 		{"documents that are no objects differ at the root", `1`, `{"a":1}`, options{}, []string{`changed  1 {"a":1}`}},
 
 		{
-			"what could not be told before and is told now was learned", `{"a":{"s":null}}`, `{"a":{"s":1}}`, options{before: []string{"*.s"}},
+			"what could not be told before and is told now was learned", `{"a":{"s":null}}`, `{"a":{"s":1}}`,
+			options{before: []string{"*.s"}},
 			[]string{"unavailable: changed a.s null 1", "baseline *.s"},
 		},
 		{
-			"what was told before and cannot be told now is not gone", `{"l":{"a":{"v":1}}}`, `{"l":{}}`, options{after: []string{"l"}},
+			"what was told before and cannot be told now is not gone", `{"l":{"a":{"v":1}}}`, `{"l":{}}`,
+			options{after: []string{"l"}},
 			[]string{`unavailable: removed l.a {"v":1} `},
 		},
 		{
-			"nothing is null, an empty string, an empty array or an empty object", `{"a":1,"b":1,"c":1,"d":1}`, `{"a":null,"b":"","c":[ ],"d":{ }}`, options{after: []string{"*"}},
+			"nothing is null, an empty string, an empty array or an empty object", `{"a":1,"b":1,"c":1,"d":1}`, `{"a":null,"b":"","c":[ ],"d":{ }}`,
+			options{after: []string{"*"}},
 			[]string{"unavailable: changed a 1 null", `unavailable: changed b 1 ""`, "unavailable: changed c 1 [ ]", "unavailable: changed d 1 { }"},
 		},
 		{"zero and false are something", `{"a":1,"b":true}`, `{"a":0,"b":false}`, options{after: []string{"*"}}, []string{"changed a 1 0", "changed b true false"}},
 		{
-			"a value that both tell is a change whatever was unavailable", `{"a":1}`, `{"a":2}`, options{before: []string{"a"}, after: []string{"a"}},
+			"a value that both tell is a change whatever was unavailable", `{"a":1}`, `{"a":2}`,
+			options{before: []string{"a"}, after: []string{"a"}},
 			[]string{"changed a 1 2"},
 		},
 		{
-			"the path above what is unavailable is not covered", `{"a":{"s":1}}`, `{}`, options{after: []string{"a.s"}},
+			"the path above what is unavailable is not covered", `{"a":{"s":1}}`, `{}`,
+			options{after: []string{"a.s"}},
 			[]string{`removed a {"s":1} `},
 		},
 		{
-			"of the patterns that cover it the one with the most segments is the baseline", `{"a":{"b":null}}`, `{"a":{"b":1}}`, options{before: []string{"*", "a.*", "a"}},
+			"of the patterns that cover it the one with the most segments is the baseline", `{"a":{"b":null}}`, `{"a":{"b":1}}`,
+			options{before: []string{"*", "a.*", "a"}},
 			[]string{"unavailable: changed a.b null 1", "baseline a.*"},
 		},
 
 		{
-			"what was redefined did not change", `{"a":{"v":1},"b":1}`, `{"a":{"v":2},"b":2}`, options{revised: []string{"a.v"}},
+			"what was redefined did not change", `{"a":{"v":1},"b":1}`, `{"a":{"v":2},"b":2}`,
+			options{revised: []string{"a.v"}},
 			[]string{"changed b 1 2", "schema: changed a.v 1 2", "baseline a.v"},
 		},
 		{
-			"a member that the version brought was learned", `{"p":{"x":{"v":1}}}`, `{"p":{"x":{"v":1,"n":2}}}`, options{revised: []string{"p.*.n"}},
+			"a member that the version brought was learned", `{"p":{"x":{"v":1}}}`, `{"p":{"x":{"v":1,"n":2}}}`,
+			options{revised: []string{"p.*.n"}},
 			[]string{"schema: added p.x.n  2", "baseline p.*.n"},
 		},
 		{
-			"an element that came is a change although a member of it was redefined", `{"p":{}}`, `{"p":{"x":{"v":1}}}`, options{revised: []string{"p.*.v"}},
+			"an element that came is a change although a member of it was redefined", `{"p":{}}`, `{"p":{"x":{"v":1}}}`,
+			options{revised: []string{"p.*.v"}},
 			[]string{`added p.x  {"v":1}`},
 		},
 		{
-			"an element that went is a change although a member of it was redefined", `{"p":{"x":{"v":1}}}`, `{"p":{}}`, options{revised: []string{"p.*.v"}},
+			"an element that went is a change although a member of it was redefined", `{"p":{"x":{"v":1}}}`, `{"p":{}}`,
+			options{revised: []string{"p.*.v"}},
 			[]string{`removed p.x {"v":1} `},
 		},
 		{
-			"a value whose members were redefined did not change", `{"p":[1]}`, `{"p":{"x":1}}`, options{revised: []string{"p.x"}},
+			"a value whose members were redefined did not change", `{"p":[1]}`, `{"p":{"x":1}}`,
+			options{revised: []string{"p.x"}},
 			[]string{`schema: changed p [1] {"x":1}`, "baseline p.x"},
 		},
 		{"** redefines everything", `{"a":1}`, `{"a":2,"b":1}`, options{revised: []string{"**"}}, []string{"schema: changed a 1 2", "schema: added b  1", "baseline "}},
@@ -162,7 +176,7 @@ func TestApplyingAllDifferencesYieldsTheLaterDocument(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(5, 6))
 	differ := 0
-	for range 5_000 {
+	for range 2_000 {
 		before := randomValue(r, 4)
 		after := drift(r, before, 4)
 		var o facts.Options
@@ -198,7 +212,7 @@ func TestApplyingAllDifferencesYieldsTheLaterDocument(t *testing.T) {
 			t.Fatalf("%s differs from itself spelled otherwise: %q, %v", later, told(same), err)
 		}
 	}
-	if differ < 10_000 {
+	if differ < 4_000 {
 		t.Errorf("only %d differences were looked at", differ)
 	}
 }
@@ -214,7 +228,7 @@ func TestWhatIsUnlearnedFollowsFromPathAndValues(t *testing.T) {
 		return slices.ContainsFunc(list, func(q facts.Pattern) bool { return q.Covers(p) })
 	}
 	unlearned := 0
-	for range 3_000 {
+	for range 1_500 {
 		before := randomValue(r, 4)
 		after := drift(r, before, 4)
 		o := facts.Options{
@@ -245,7 +259,7 @@ func TestWhatIsUnlearnedFollowsFromPathAndValues(t *testing.T) {
 			}
 		}
 	}
-	if unlearned < 500 {
+	if unlearned < 250 {
 		t.Errorf("only %d were looked at", unlearned)
 	}
 }
@@ -323,6 +337,9 @@ func TestDeepDocumentsAreComparedToABound(t *testing.T) {
 	c, err := facts.Compare(deep("1"), deep("2"), facts.Options{})
 	if err != nil || len(c.Changes) != 1 || len(c.Changes[0].Path) != 32 {
 		t.Fatalf("%d changes, %v; want one at 32 names", len(c.Changes), err)
+	}
+	if c, err = facts.Compare(deep("1"), deep("1.0"), facts.Options{}); err != nil || len(c.Changes) != 0 {
+		t.Errorf("%d changes of the spelling, %v", len(c.Changes), err)
 	}
 	for path := range facts.Leaves(deep("1")) {
 		if len(path) != 32 {

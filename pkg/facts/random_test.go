@@ -18,11 +18,11 @@ var randomNames = []string{
 }
 
 func randomName(r *rand.Rand) string {
-	name := randomNames[r.IntN(len(randomNames))]
+	parts := []string{randomNames[r.IntN(len(randomNames))]}
 	for r.IntN(4) == 0 {
-		name += randomNames[r.IntN(len(randomNames))]
+		parts = append(parts, randomNames[r.IntN(len(randomNames))])
 	}
-	return name
+	return strings.Join(parts, "")
 }
 
 func randomPath(r *rand.Rand) facts.Path {
@@ -101,7 +101,8 @@ func encode(v any) []byte {
 	return b
 }
 
-// respelled writes a value as jsonb does: with spaces, names in another order, and numbers spelled otherwise.
+// respelled writes a value as jsonb does, with spaces and names in another order; with r also numbers and strings are
+// spelled otherwise.
 func respelled(r *rand.Rand, v any) string {
 	switch v := v.(type) {
 	case map[string]any:
@@ -127,9 +128,12 @@ func respelled(r *rand.Rand, v any) string {
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
 	case float64:
+		if r == nil {
+			return string(encode(v))
+		}
 		return fmt.Sprintf([]string{"%.40f", "%.20e", "%v"}[r.IntN(3)], v)
 	case string:
-		if r.IntN(3) > 0 {
+		if r == nil || r.IntN(3) > 0 {
 			return string(encode(v))
 		}
 		var b strings.Builder

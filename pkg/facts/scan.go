@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"unicode/utf8"
@@ -122,13 +123,12 @@ func skipSpace(doc []byte, at int) int {
 
 // skipString returns where the string that starts at at has ended.
 func skipString(doc []byte, at int) int {
-	for at++; ; {
-		at += bytes.IndexAny(doc[at:], `"\`)
-		if doc[at] == '"' {
-			return at + 1
+	for at++; doc[at] != '"'; at++ {
+		if doc[at] == '\\' {
+			at++
 		}
-		at += 2
 	}
+	return at + 1
 }
 
 // skipValue returns where the value that starts at at has ended.
@@ -189,19 +189,50 @@ func equal(a, b []byte) bool {
 	switch {
 	case a[0] == '"' && b[0] == '"':
 		return bytes.Equal(nameOf(a), nameOf(b))
-	case a[0] == '{' && b[0] == '{':
-		return slices.EqualFunc(members(a, nil), members(b, nil), func(m, n member) bool {
-			return bytes.Equal(m.name, n.name) && equal(m.value, n.value)
-		})
-	case a[0] == '[' && b[0] == '[':
+	case a[0] == '[' && b[0] == '[' && isFlat(a) && isFlat(b):
 		return slices.EqualFunc(elements(a, nil), elements(b, nil), equal)
+	case a[0] == b[0] && (a[0] == '[' || a[0] == '{'):
+		return same(decode(a), decode(b))
 	case isNumber(a) && isNumber(b):
-		// A number that no double can hold becomes the infinity of its sign.
-		x, _ := strconv.ParseFloat(string(a), 64)
-		y, _ := strconv.ParseFloat(string(b), 64)
-		return cmp.Compare(x, y) == 0
+		return sameNumber(string(a), string(b))
 	}
 	return false
+}
+
+// sameNumber compares numbers as doubles. One that no double can hold is the infinity of its sign.
+func sameNumber(a, b string) bool {
+	x, _ := strconv.ParseFloat(a, 64)
+	y, _ := strconv.ParseFloat(b, 64)
+	return cmp.Compare(x, y) == 0 || x == 0 && y == 0
+}
+
+// isFlat reports whether an array surely holds nothing but scalars.
+func isFlat(array []byte) bool { return !bytes.ContainsAny(array[1:], "[{") }
+
+// decode decodes a value at once: taking it apart level by level, as is done with what is seldom deep, would take a time
+// that grows with its depth.
+func decode(value []byte) any {
+	d := json.NewDecoder(bytes.NewReader(value))
+	d.UseNumber()
+	var v any
+	_ = d.Decode(&v) // the document is valid
+	return v
+}
+
+// same is equal for what decode returns.
+func same(a, b any) bool {
+	switch a := a.(type) {
+	case map[string]any:
+		b, ok := b.(map[string]any)
+		return ok && maps.EqualFunc(a, b, same)
+	case []any:
+		b, ok := b.([]any)
+		return ok && slices.EqualFunc(a, b, same)
+	case json.Number:
+		b, ok := b.(json.Number)
+		return ok && sameNumber(a.String(), b.String())
+	}
+	return a == b
 }
 
 // isNumber reports whether a value is a number.
