@@ -168,7 +168,7 @@ func quotaCores(b bag) *float64 {
 // readCache reads the sizes of the first core's caches.
 func readCache(b bag) cacheFacts {
 	var f cacheFacts
-	for path := range b.files {
+	for _, path := range slices.Sorted(maps.Keys(b.files)) {
 		dir, found := strings.CutSuffix(path, "/size")
 		if !found {
 			continue

@@ -2,7 +2,7 @@ package collector
 
 // diskFacts are what seldom changes about file systems and block devices. Sizes are in bytes; null means unknown.
 type diskFacts struct {
-	Filesystems map[string]filesystemFacts `json:"filesystems"` // by mount point
+	Filesystems map[string]filesystemFacts `json:"filesystems"` // by mount point, without those that are mounted when somebody looks
 	Block       map[string]blockFacts      `json:"block"`       // by name
 	LVM         lvmFacts                   `json:"lvm"`
 	MD          map[string]mdFacts         `json:"md"`        // by name
@@ -16,6 +16,7 @@ type diskFacts struct {
 type diskMetrics struct {
 	Filesystems     map[string]filesystemMetrics `json:"filesystems"`
 	CollapsedMounts int64                        `json:"collapsed_mounts"` // of containers and sessions, not listed
+	KernelNames     map[string]string            `json:"kernel_names"`     // of the device mapper's devices, by name
 	MD              map[string]mdMetrics         `json:"md"`
 	ZFSPools        map[string]zfsMetrics        `json:"zfs_pools"`
 }
@@ -33,8 +34,11 @@ func readDisks(r *reader) (facts, metrics any) {
 	}
 	var f diskFacts
 	m := diskMetrics{CollapsedMounts: table.collapsed}
-	f.Block = readBlocks(r)
+	f.Block, m.KernelNames = readBlocks(r)
 	f.Filesystems, m.Filesystems = readFilesystems(r, table.filesystems, f.Block)
+	for point := range table.onDemand {
+		delete(f.Filesystems, point)
+	}
 	f.Multipath, f.Crypt = namesOfType(f.Block, typeMultipath), namesOfType(f.Block, typeCrypt)
 	f.MD, m.MD = readMD(r)
 	f.LVM = readLVM(r)

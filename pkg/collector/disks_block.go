@@ -8,7 +8,7 @@ import (
 
 type blockFacts struct {
 	Name           string   `json:"name"`
-	KName          string   `json:"kname"` // the kernel's name, which differs for the device mapper's devices
+	KName          *string  `json:"kname"` // the kernel's name; null for the device mapper's, numbered as they are found
 	Type           string   `json:"type"`  // disk, part, lvm, crypt, mpath, dm, raid, rom or loop
 	Size           *int64   `json:"size"`
 	Model          *string  `json:"model"`
@@ -37,8 +37,9 @@ const (
 	sectorSize = 512 // the unit of /sys/block, whatever the device's own
 )
 
-// readBlocks reads the block devices that hold something, by name.
-func readBlocks(r *reader) map[string]blockFacts {
+// readBlocks reads the block devices that hold something, by name, and the kernel's names of those that it numbers as it
+// finds them.
+func readBlocks(r *reader) (map[string]blockFacts, map[string]string) {
 	b := readBag(r.section("blk", "block"))
 	devices := map[string]*blockFacts{} // by the kernel's name
 	for _, path := range slices.Sorted(maps.Keys(b.files)) {
@@ -57,17 +58,20 @@ func readBlocks(r *reader) map[string]blockFacts {
 	addLinks(b, devices)
 	addLsblk(r, devices)
 	joinBlocks(b, devices)
-	out := map[string]blockFacts{}
-	for _, d := range devices {
+	out, numbered := map[string]blockFacts{}, map[string]string{}
+	for kname, d := range devices {
 		out[d.Name] = *d
+		if d.KName == nil {
+			numbered[d.Name] = kname
+		}
 	}
-	return out
+	return out, numbered
 }
 
 // readDisk reads a whole device. A loop or memory device without a size is not in use, and nil.
 func readDisk(b bag, kname string) *blockFacts {
 	d := &blockFacts{
-		Name: kname, KName: kname, Type: "disk", Size: scaled(b.first(kname+"/size"), sectorSize),
+		Name: kname, KName: &kname, Type: "disk", Size: scaled(b.first(kname+"/size"), sectorSize),
 		Model: text(b.first(kname + "/device/model")), Vendor: text(b.first(kname + "/device/vendor")),
 		Serial:     text(b.first(kname+"/device/serial", kname+"/serial")),
 		WWN:        text(b.first(kname+"/wwid", kname+"/device/wwid")),
@@ -81,6 +85,9 @@ func readDisk(b bag, kname string) *blockFacts {
 	}
 	if name := b.first(kname + "/dm/name"); name != "" {
 		d.Name = name
+	}
+	if strings.HasPrefix(kname, "dm-") {
+		d.KName = nil
 	}
 	uuid := b.first(kname + "/dm/uuid")
 	switch {
@@ -112,7 +119,7 @@ func readDisk(b bag, kname string) *blockFacts {
 func readPartition(b bag, disk, part string) *blockFacts {
 	dir := disk + "/" + part
 	return &blockFacts{
-		Name: part, KName: part, Type: "part", Parents: []string{disk},
+		Name: part, KName: &part, Type: "part", Parents: []string{disk},
 		Size: scaled(b.first(dir+"/size"), sectorSize), Start: scaled(b.first(dir+"/start"), sectorSize),
 		Rotational: flag(b.first(disk + "/queue/rotational")), Removable: flag(b.first(disk + "/removable")),
 		ReadOnly: flag(b.first(disk + "/ro")), LogicalSector: number(b.first(disk + "/queue/logical_block_size")),
@@ -144,7 +151,8 @@ func transportOf(place, kname string) string {
 
 // addLinks adds what the links of udev say.
 func addLinks(b bag, devices map[string]*blockFacts) {
-	for path, target := range b.links {
+	for _, path := range slices.Sorted(maps.Keys(b.links)) {
+		target := b.links[path]
 		d := devices[target[strings.LastIndexByte(target, '/')+1:]]
 		if d == nil {
 			continue

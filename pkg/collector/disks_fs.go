@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/rollcallhq/rollcall/pkg/facts"
 )
 
 type filesystemFacts struct {
@@ -36,7 +38,8 @@ type filesystemMetrics struct {
 // A mountTable is what is mounted, without what is not a file system to anybody but the kernel.
 type mountTable struct {
 	filesystems map[string]filesystemFacts
-	collapsed   int64 // mounts of containers and sessions
+	onDemand    map[string]bool // those of them that an automounter mounts and unmounts
+	collapsed   int64           // mounts of containers and sessions
 	pseudo      int64
 }
 
@@ -45,7 +48,8 @@ const maxFilesystems = 5000
 
 // readMounts reads a mount table. Where one mount hides another, the last line holds.
 func readMounts(r *reader, table string) mountTable {
-	t := mountTable{filesystems: map[string]filesystemFacts{}}
+	t := mountTable{filesystems: map[string]filesystemFacts{}, onDemand: map[string]bool{}}
+	automounts := map[string]bool{}
 	passing := regexp.MustCompile(passingMounts)
 	for line := range strings.Lines(table) {
 		fields := strings.Fields(line)
@@ -58,6 +62,10 @@ func readMounts(r *reader, table string) mountTable {
 		}
 		point, fstype := unescapeMount(fields[1]), unescapeMount(fields[2])
 		switch {
+		case fstype == "autofs":
+			automounts[point] = true
+			t.pseudo++
+			continue
 		case isPseudo(fstype):
 			t.pseudo++
 			delete(t.filesystems, point)
@@ -69,6 +77,9 @@ func readMounts(r *reader, table string) mountTable {
 			r.lose(ReasonTruncated, "filesystems")
 			continue
 		}
+		if within(point, automounts) {
+			t.onDemand[point] = true
+		}
 		options := strings.Split(fields[3], ",")
 		t.filesystems[point] = filesystemFacts{
 			Device: unescapeMount(fields[0]), Mountpoint: point, FSType: fstype, Options: tidyOptions(options),
@@ -77,6 +88,17 @@ func readMounts(r *reader, table string) mountTable {
 		}
 	}
 	return t
+}
+
+// within reports whether the path is one of the places or lies below one.
+func within(path string, places map[string]bool) bool {
+	for len(places) > 0 && path != "" {
+		if places[path] {
+			return true
+		}
+		path = path[:max(strings.LastIndexByte(path, '/'), 0)]
+	}
+	return false
 }
 
 // tidyOptions returns mount options sorted, each once, without the one that says nothing.
@@ -113,10 +135,10 @@ func isRemote(fstype string) bool {
 }
 
 // sizeMoves reports whether the size of a file system changes although nobody resizes it: pools share their space,
-// and memory is what is left of it.
+// memory is what is left of it, and a layer is as large as what lies below it, which may be either.
 func sizeMoves(fstype string) bool {
 	switch fstype {
-	case "zfs", "btrfs", "bcachefs", "tmpfs", "devtmpfs", "ramfs":
+	case "zfs", "btrfs", "bcachefs", "tmpfs", "devtmpfs", "ramfs", "overlay", "aufs", "virtiofs":
 		return true
 	}
 	return false
@@ -154,17 +176,20 @@ func readFilesystems(r *reader, mounts map[string]filesystemFacts, blocks map[st
 	const sizes, inodes, state = "filesystems.*.size", "filesystems.*.inodes_total", "filesystems.*.state"
 	parts := splitParts(r.exact("df", sizes, inodes, state), "blocks", "inodes")
 	spaces, nodes := readDF(parts["blocks"], 1024), readDF(parts["inodes"], 1)
-	asked := len(spaces) > 0
+	asked, whole := len(spaces) > 0, r.reasonFor("df") == ""
 	if !asked && r.reasonFor("df") == "" && slices.ContainsFunc(mapValues(mounts), filesystemFacts.local) {
 		r.lack(ReasonToolMissing, sizes, inodes, state)
 	}
 	for line := range strings.Lines(parts[""]) {
 		if left, found := strings.CutPrefix(strings.TrimSpace(line), "#left "); found && number(left) != nil {
 			r.warn(fmt.Sprintf("section df: %d file systems were not asked", *number(left)))
+			r.note(ReasonTruncated, sizes, inodes, state)
+			whole = false
 		}
 	}
 	shareUsages(mounts, spaces, nodes)
 	metrics := map[string]filesystemMetrics{}
+	var denied []string
 	for point, fs := range mounts {
 		if b, found := blockOf(fs.Device, blocks); found {
 			fs.UUID, fs.Label = b.UUID, b.Label
@@ -174,8 +199,9 @@ func readFilesystems(r *reader, mounts map[string]filesystemFacts, blocks map[st
 		case known:
 			fs.State = new("ok")
 			metrics[point] = metricsOf(space, nodes[point])
-		case asked && fs.local() && r.reasonFor("df") == "":
+		case asked && whole && fs.local():
 			fs.State = new("denied")
+			denied = append(denied, point)
 		}
 		if !sizeMoves(fs.FSType) {
 			fs.Size = space.total
@@ -185,14 +211,28 @@ func readFilesystems(r *reader, mounts map[string]filesystemFacts, blocks map[st
 		}
 		mounts[point] = fs
 	}
+	lackSizes(r, denied)
 	return mounts, metrics
+}
+
+// lackSizes notes that df was denied an answer at the mount points, one by one if they are few.
+func lackSizes(r *reader, denied []string) {
+	const few = 20
+	if len(denied) > few {
+		r.lack(ReasonDenied, "filesystems.*.size", "filesystems.*.inodes_total")
+		return
+	}
+	for _, point := range denied {
+		r.lack(ReasonDenied, facts.Path{"filesystems", point, "size"}.String(), facts.Path{"filesystems", point, "inodes_total"}.String())
+	}
 }
 
 // shareUsages tells of a bind mount what is known of its device: BusyBox's df answers with the first mount of it.
 func shareUsages(mounts map[string]filesystemFacts, spaces, nodes map[string]usage) {
-	points := map[string]string{} // any mount point that df told of, by device
+	points := map[string]string{} // the first mount point that df told of, by device
 	for point, fs := range mounts {
-		if _, known := spaces[point]; known && strings.HasPrefix(fs.Device, "/dev/") {
+		first, found := points[fs.Device]
+		if _, known := spaces[point]; known && strings.HasPrefix(fs.Device, "/dev/") && (!found || point < first) {
 			points[fs.Device] = point
 		}
 	}

@@ -20,14 +20,14 @@ type mdMetrics struct {
 }
 
 type zfsFacts struct {
-	Name   string   `json:"name"`
-	Size   *int64   `json:"size"`
-	Health *string  `json:"health"`
-	Dedup  *float64 `json:"dedup"`
+	Name   string  `json:"name"`
+	Size   *int64  `json:"size"`
+	Health *string `json:"health"`
 }
 
 type zfsMetrics struct {
-	Alloc *int64 `json:"alloc"`
+	Alloc *int64   `json:"alloc"`
+	Dedup *float64 `json:"dedup"`
 }
 
 type btrfsFacts struct {
@@ -102,9 +102,9 @@ func readZFS(r *reader) (map[string]zfsFacts, map[string]zfsMetrics) {
 			continue
 		}
 		facts[fields[0]] = zfsFacts{
-			Name: fields[0], Size: number(fields[1]), Health: text(fields[3]), Dedup: decimal(strings.TrimSuffix(fields[4], "x")),
+			Name: fields[0], Size: number(fields[1]), Health: text(fields[3]),
 		}
-		metrics[fields[0]] = zfsMetrics{Alloc: number(fields[2])}
+		metrics[fields[0]] = zfsMetrics{Alloc: number(fields[2]), Dedup: decimal(strings.TrimSuffix(fields[4], "x"))}
 	}
 	return facts, metrics
 }

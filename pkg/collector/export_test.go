@@ -13,3 +13,9 @@ func PlanOf(o Options, sectionCap int64, commands string) Plan {
 
 // RevisedOf is what Revised returns for a type that this program knows.
 func RevisedOf(t Type, low, high int) []facts.Pattern { return t.revised(low, high) }
+
+// FactsOf returns what a type reads out of a run, before it is encoded.
+func FactsOf(t Type, run Run) any {
+	facts, _ := t.read(&reader{run: run, unavailable: map[string]string{}, noted: map[string]bool{}})
+	return facts
+}

@@ -187,7 +187,7 @@ func TestTheDisksReportIsTrueForThisMachine(t *testing.T) {
 
 func TestTheNetworkReportIsTrueForThisMachine(t *testing.T) {
 	t.Parallel()
-	facts, _ := live(t, "network")
+	facts, metrics := live(t, "network")
 	links, err := net.Interfaces()
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +201,7 @@ func TestTheNetworkReportIsTrueForThisMachine(t *testing.T) {
 		compared++
 		equal(t, l.Name+" mtu", f["mtu"], any(float64(l.MTU)))
 		equal(t, l.Name+" admin_up", f["admin_up"], any(l.Flags&net.FlagUp != 0))
-		equal(t, l.Name+" oper_state", f["oper_state"], any(strings.TrimSpace(readFile(t, "/sys/class/net/"+l.Name+"/operstate"))))
+		equal(t, l.Name+" oper_state", at(metrics, "interfaces", l.Name, "oper_state"), any(strings.TrimSpace(readFile(t, "/sys/class/net/"+l.Name+"/operstate"))))
 		if len(l.HardwareAddr) > 0 {
 			equal(t, l.Name+" mac", f["mac"], any(l.HardwareAddr.String()))
 		}
@@ -224,14 +224,15 @@ func TestTheNetworkReportIsTrueForThisMachine(t *testing.T) {
 		slices.Sort(got)
 		equal(t, l.Name+" addresses", got, want)
 	}
+	equal(t, "oper_state of lo as a fact", at(facts, "interfaces", "lo", "oper_state"), at(metrics, "interfaces", "lo", "oper_state"))
 	if _, ok := at(facts, "interfaces", "lo").(document); !ok || compared == 0 {
 		t.Errorf("lo is listed: %v; %d compared", ok, compared)
 	}
-	sameAsIP(t, facts)
+	sameAsIP(t, facts, metrics)
 }
 
 // sameAsIP compares with ip, where this machine has it.
-func sameAsIP(t *testing.T, facts document) {
+func sameAsIP(t *testing.T, facts, metrics document) {
 	t.Helper()
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Log("this machine has no ip to compare with")
@@ -247,7 +248,7 @@ func sameAsIP(t *testing.T, facts document) {
 	}
 	for _, l := range links {
 		if f, ok := at(facts, "interfaces", l.Name).(document); ok {
-			equal(t, l.Name+" oper_state", f["oper_state"], any(strings.ToLower(l.State)))
+			equal(t, l.Name+" oper_state", at(metrics, "interfaces", l.Name, "oper_state"), any(strings.ToLower(l.State)))
 			equal(t, l.Name+" mac", f["mac"], any(l.Address))
 		}
 	}

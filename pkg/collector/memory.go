@@ -16,7 +16,7 @@ type memoryFacts struct {
 
 type hugePageFacts struct {
 	Size  *int64 `json:"size"`
-	Total *int64 `json:"total"` // number of pages
+	Total *int64 `json:"total"` // number of pages that are set aside, without those that are lent on demand
 }
 
 type swapFacts struct {
@@ -94,7 +94,7 @@ func readMemory(r *reader) (facts, metrics any) {
 	}
 	f := memoryFacts{
 		Total:       total,
-		HugePages:   hugePageFacts{Size: kib(b, "Hugepagesize"), Total: number(b.first("HugePages_Total"))},
+		HugePages:   hugePageFacts{Size: kib(b, "Hugepagesize"), Total: hugePages(b)},
 		Zram:        readZram(b),
 		CgroupLimit: cgroupLimit(b, *total),
 	}
@@ -112,6 +112,15 @@ func readMemory(r *reader) (facts, metrics any) {
 		r.lack(ReasonNotApplicable, "pressure")
 	}
 	return f, m
+}
+
+// hugePages counts the pages that are set aside. What is lent beyond them comes and goes with who asks for it.
+func hugePages(b bag) *int64 {
+	total, lent := number(b.first("HugePages_Total")), number(b.first("HugePages_Surp"))
+	if lent == nil {
+		return total
+	}
+	return less(total, lent)
 }
 
 // kib reads a line of /proc/meminfo, whose kB are 1024 bytes.

@@ -1,9 +1,14 @@
 package collector
 
+import (
+	"cmp"
+	"slices"
+)
+
 // networkFacts are what seldom changes about the network. null means unknown.
 type networkFacts struct {
 	Interfaces      map[string]interfaceFacts `json:"interfaces"` // by name, without those of containers
-	Routes          map[string]routeFacts     `json:"routes"`     // by family, table, destination, metric and device
+	Routes          map[string]routeFacts     `json:"routes"`     // by family, table, destination, metric and device, without learned ones
 	Default         defaultRoutes             `json:"default"`
 	PrimaryIP       *string                   `json:"primary_ip"`
 	PrimaryMAC      *string                   `json:"primary_mac"`
@@ -20,8 +25,9 @@ type forwardingFacts struct {
 
 // networkMetrics are what always changes.
 type networkMetrics struct {
-	Interfaces map[string]interfaceMetrics `json:"interfaces"` // by name
-	Collapsed  map[string]int64            `json:"collapsed"`  // interfaces of containers and guests, by kind
+	Interfaces map[string]interfaceMetrics `json:"interfaces"`     // by name
+	Collapsed  map[string]int64            `json:"collapsed"`      // interfaces of containers and guests, by kind
+	Learned    map[string]int64            `json:"learned_routes"` // routes of routing daemons, by protocol
 	Sockets    socketMetrics               `json:"sockets_summary"`
 }
 
@@ -54,7 +60,8 @@ func readNetwork(r *reader) (facts, metrics any) {
 	addresses := readAddresses(r, b)
 	setAddresses(addresses, f.Interfaces, m.Interfaces)
 	routes := readRoutes(r, b)
-	f.Routes = keyRoutes(r, routes)
+	lasting, learned := splitRoutes(routes)
+	f.Routes, m.Learned = keyRoutes(r, lasting), learned
 	f.Default = defaultRoutes{V4: defaultOf(routes, familyV4), V6: defaultOf(routes, familyV6)}
 	f.setPrimary(addresses)
 	f.DNS, f.HostsFileSHA256 = readDNS(r)
@@ -62,8 +69,26 @@ func readNetwork(r *reader) (facts, metrics any) {
 	return f, m
 }
 
+// inOrderOfChoice returns addresses in the order in which one may be called the host's: those in use before those that are
+// running out, those of IPv4 as the kernel has them, those of IPv6, whose order follows their renewals, by value.
+func inOrderOfChoice(addresses []address) []address {
+	return slices.SortedStableFunc(slices.Values(addresses), func(a, b address) int {
+		if a.Deprecated != b.Deprecated {
+			if a.Deprecated {
+				return 1
+			}
+			return -1
+		}
+		if a.Family == familyV6 && b.Family == familyV6 {
+			return cmp.Compare(a.Address, b.Address)
+		}
+		return cmp.Compare(a.Family, b.Family)
+	})
+}
+
 // setPrimary picks the address by which the host speaks to the rest of the world.
 func (f *networkFacts) setPrimary(addresses []address) {
+	addresses = inOrderOfChoice(addresses)
 	for _, route := range []*defaultRoute{f.Default.V4, f.Default.V6} {
 		if route == nil || route.Dev == nil {
 			continue

@@ -2,8 +2,6 @@ package collector
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -11,15 +9,8 @@ import (
 type dnsFacts struct {
 	Servers []string `json:"servers"` // in the order they are asked
 	Search  []string `json:"search"`
-	Options []string `json:"options"`
-	Source  *string  `json:"source"` // resolv.conf, or systemd-resolved whose own upstream servers are told then
-}
-
-type firewallFacts struct {
-	Backend     *string `json:"backend"` // nftables or iptables
-	Active      *bool   `json:"active"`  // there is at least one rule
-	RulesSHA256 *string `json:"rules_sha256"`
-	Count       *int64  `json:"count"` // of rules
+	Options []string `json:"options"` // sorted
+	Source  *string  `json:"source"`  // resolv.conf, or systemd-resolved whose own upstream servers are told then
 }
 
 // readDNS reads whom the host asks for names.
@@ -62,82 +53,6 @@ func readResolvConf(lines []string) dnsFacts {
 			f.Options = append(f.Options, words[1:]...)
 		}
 	}
+	f.Options = sortedSet(f.Options)
 	return f
-}
-
-// readFirewall tells whether there are rules and whether they have changed. The rules themselves are not kept.
-func readFirewall(r *reader) firewallFacts {
-	const path = "firewall"
-	out := r.section("firewall", path)
-	switch {
-	case r.reasonFor("firewall") != "":
-		return firewallFacts{} // half the rules have another hash
-	case !r.run.Root():
-		r.lack(ReasonNoPermission, path)
-		return firewallFacts{}
-	case strings.TrimSpace(out) == "":
-		r.lack(ReasonToolMissing, path)
-		return firewallFacts{}
-	}
-	parts := splitParts(out, "nft", "iptables")
-	backend, rules := "nftables", tidyRules(parts["nft"])
-	if older := tidyRules(parts["iptables"]); len(rules) == 0 && len(older) > 0 {
-		backend, rules = "iptables", older
-	} else {
-		rules = append(rules, older...)
-	}
-	sum := sha256.Sum256([]byte(strings.Join(rules, "\n")))
-	count := countRules(rules)
-	return firewallFacts{
-		Backend: &backend, Active: new(count > 0), RulesSHA256: new(hex.EncodeToString(sum[:])), Count: &count,
-	}
-}
-
-// tidyRules returns the lines of a rule set without what moves by itself: comments with the time, counters, and the
-// members of sets that expire.
-func tidyRules(out string) []string {
-	moving := regexp.MustCompile(`\s*(counter packets \d+ bytes \d+|expires \w+|\[\d+:\d+\])`)
-	var lines []string
-	passing, inElements := false, false
-	for line := range strings.Lines(out) {
-		line = strings.TrimSpace(moving.ReplaceAllString(line, ""))
-		switch {
-		case line == "" || strings.HasPrefix(line, "#"):
-			continue
-		case strings.HasPrefix(line, "set ") || strings.HasPrefix(line, "map "):
-			passing = false
-		case strings.HasPrefix(line, "flags ") && (strings.Contains(line, "timeout") || strings.Contains(line, "dynamic")):
-			passing = true
-		case passing && strings.HasPrefix(line, "elements = {"):
-			inElements = true
-		}
-		if inElements {
-			inElements = !strings.HasSuffix(line, "}")
-			continue
-		}
-		if line == "}" {
-			passing = false
-		}
-		lines = append(lines, line)
-	}
-	return lines
-}
-
-// countRules counts the rules among the lines of a rule set of either kind.
-func countRules(lines []string) int64 {
-	var n int64
-	inChain := false
-	for _, line := range lines {
-		switch {
-		case strings.HasPrefix(line, "-A "):
-			n++
-		case strings.HasSuffix(line, "{") && !strings.Contains(line, "= {"):
-			inChain = strings.HasPrefix(line, "chain ")
-		case line == "}":
-			inChain = false
-		case inChain && !strings.HasPrefix(line, "type ") && !strings.HasPrefix(line, "policy "):
-			n++
-		}
-	}
-	return n
 }

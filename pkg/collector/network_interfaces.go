@@ -17,9 +17,9 @@ type interfaceFacts struct {
 	PermMAC   *string                 `json:"perm_mac"`
 	MTU       *int64                  `json:"mtu"`
 	AdminUp   *bool                   `json:"admin_up"`
-	OperState *string                 `json:"oper_state"` // up, down, unknown …, in lower case
-	SpeedMbps *int64                  `json:"speed_mbps"`
-	Duplex    *string                 `json:"duplex"`
+	OperState *string                 `json:"oper_state"` // up, down, unknown …, in lower case; null where it follows others
+	SpeedMbps *int64                  `json:"speed_mbps"` // likewise
+	Duplex    *string                 `json:"duplex"`     // likewise
 	Driver    *string                 `json:"driver"`
 	PCI       *string                 `json:"pci"`
 	Master    *string                 `json:"master"`
@@ -36,6 +36,7 @@ type bondFacts struct {
 type interfaceMetrics struct {
 	Index              *int64   `json:"index"`
 	Carrier            *bool    `json:"carrier"`
+	OperState          *string  `json:"oper_state"`
 	TemporaryAddresses []string `json:"temporary_addresses"` // sorted
 	Counters           counters `json:"counters"`
 }
@@ -65,7 +66,7 @@ type ipLink struct {
 }
 
 // passingInterface matches the interfaces that come and go with containers and guests, and names their kind.
-const passingInterface = `^((veth|cali)|(lxc|gke|eni|tap|br-)[0-9a-f]{6}|(vnet|vif|fwbr|fwln|fwpr)[0-9])`
+const passingInterface = `^((veth|cali)|(lxc|gke|eni|tap|br-)[0-9a-f]{6}|(vnet|vif|fwbr|fwln|fwpr|kube-ipvs)[0-9]|(tap)[0-9]+i[0-9])`
 
 // readInterfaces reads the interfaces of the host from /sys, and what ip adds to it. Those of containers and guests
 // are counted only.
@@ -85,13 +86,13 @@ func readInterfaces(r *reader, b bag) (map[string]interfaceFacts, map[string]int
 			continue
 		}
 		if kind := passing.FindStringSubmatch(name); kind != nil {
-			collapsed[kind[2]+kind[3]+kind[4]]++
+			collapsed[kind[2]+kind[3]+kind[4]+kind[5]]++
 			continue
 		}
 		facts[name] = readInterface(b, name, links[name])
 		metrics[name] = interfaceMetrics{
 			Index: number(b.first(path)), Carrier: flag(b.first(name + "/carrier")), TemporaryAddresses: []string{},
-			Counters: counted[name],
+			OperState: text(b.first(name + "/operstate")), Counters: counted[name],
 		}
 	}
 	return facts, metrics, collapsed
@@ -127,11 +128,10 @@ func readInterface(b bag, name string, link ipLink) interfaceFacts {
 	if flags, err := strconv.ParseUint(strings.TrimPrefix(b.first(name+"/flags"), "0x"), 16, 32); err == nil {
 		f.AdminUp = new(flags&1 != 0)
 	}
-	if speed := number(b.first(name + "/speed")); speed != nil && *speed > 0 && *speed < 1<<31 {
-		f.SpeedMbps = speed
-	}
-	if duplex := b.first(name + "/duplex"); duplex != "unknown" {
-		f.Duplex = text(duplex)
+	if follows(deref(f.Type)) {
+		f.OperState = nil
+	} else {
+		f.setSpeed(b)
 	}
 	if device := baseName(b.links[name+"/device"]); strings.Count(device, ":") == 2 {
 		f.PCI = text(device)
@@ -143,6 +143,20 @@ func readInterface(b bag, name string, link ipLink) interfaceFacts {
 		f.Bond = &bondFacts{Mode: text(mode), Slaves: sortedSet(strings.Fields(b.first(name + "/bonding/slaves")))}
 	}
 	return f
+}
+
+// follows reports whether the state and speed of interfaces of that type are those of who uses them: a bridge is up while a
+// guest is, and a tunnel while its program runs.
+func follows(kind string) bool { return kind == "bridge" || kind == "tun" }
+
+// setSpeed fills in how fast the interface is, if it can tell.
+func (f *interfaceFacts) setSpeed(b bag) {
+	if speed := number(b.first(f.Name + "/speed")); speed != nil && *speed > 0 && *speed < 1<<31 {
+		f.SpeedMbps = speed
+	}
+	if duplex := b.first(f.Name + "/duplex"); duplex != "unknown" {
+		f.Duplex = text(duplex)
+	}
 }
 
 // interfaceType names the kind of an interface, by what ip calls it, else by what /sys shows of it.

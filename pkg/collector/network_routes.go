@@ -207,6 +207,22 @@ func maskBits(mask netip.Addr) int {
 	return bits
 }
 
+// splitRoutes returns the routes that hold until somebody changes them, and counts those that a routing daemon learns and
+// forgets with the state of the network. A redirect is no route but what a router said once.
+func splitRoutes(routes []routeFacts) (lasting []routeFacts, learned map[string]int64) {
+	learned = map[string]int64{}
+	for _, route := range routes {
+		switch protocol := deref(route.Protocol); protocol {
+		case "redirect":
+		case "babel", "bgp", "bird", "eigrp", "gated", "isis", "mrt", "openr", "ospf", "rip", "zebra":
+			learned[protocol]++
+		default:
+			lasting = append(lasting, route)
+		}
+	}
+	return lasting, learned
+}
+
 // keyRoutes puts routes under their keys. Two routes that differ in less than the key are told apart by their
 // gateways. Routes over interfaces of containers come and go with them, and are left out.
 func keyRoutes(r *reader, routes []routeFacts) map[string]routeFacts {
@@ -244,7 +260,8 @@ func defaultOf(routes []routeFacts, family string) *defaultRoute {
 		if route.Family != family || route.Table != "main" || route.Dst != "default" || route.Type != "unicast" {
 			continue
 		}
-		if best == nil || route.Metric < best.Metric || route.Metric == best.Metric && route.key() < best.key() {
+		if best == nil || cmp.Or(cmp.Compare(route.Metric, best.Metric), cmp.Compare(route.key(), best.key()),
+			cmp.Compare(deref(route.Gateway), deref(best.Gateway))) < 0 {
 			best = &routes[i]
 		}
 	}

@@ -24,7 +24,6 @@ type osFacts struct {
 	Domain       *string     `json:"domain"`
 	MachineID    *string     `json:"machine_id"`
 	Timezone     *string     `json:"timezone"`
-	UTCOffset    *int64      `json:"utc_offset_s"`
 	Init         *string     `json:"init"`
 	PkgManagers  []string    `json:"pkg_managers"` // by database, sorted
 
@@ -62,6 +61,7 @@ type osMetrics struct {
 	BootTime      *int64   `json:"boot_time"`      // Unix seconds; jitters by a second on some kernels
 	UptimeSeconds *float64 `json:"uptime_seconds"` // to the hundredth
 	TimeSynced    *bool    `json:"time_synced"`
+	UTCOffset     *int64   `json:"utc_offset_s"` // moves twice a year where there is summer time
 }
 
 // readForeignOS tells what can be told of a system with another kernel than Linux.
@@ -79,7 +79,7 @@ func readForeignOS(r *reader) osFacts {
 func readOS(r *reader) (facts, metrics any) {
 	content, ok := r.needs("os",
 		"family", "id", "id_like", "name", "pretty_name", "version", "version_id", "version_major", "codename", "variant", "build",
-		"kernel.cmdline", "timezone", "utc_offset_s", "init", "pkg_managers", "security", "reboot_required", "time_sync",
+		"kernel.cmdline", "timezone", "init", "pkg_managers", "security", "reboot_required", "time_sync",
 		"installed_at")
 	if !ok {
 		return nil, nil
@@ -89,7 +89,7 @@ func readOS(r *reader) (facts, metrics any) {
 	f.setIdentity(r.run.identity)
 	f.setRelease(b)
 	f.setNames(r, b)
-	f.setTime(r, b)
+	f.setTime(b)
 	f.Init = text(initOf(b))
 	f.PkgManagers = packageManagersOf(b)
 	f.setHardware(r)
@@ -128,7 +128,7 @@ func (f *osFacts) setNames(r *reader, b bag) {
 }
 
 // setTime fills in what the host knows of its place and age.
-func (f *osFacts) setTime(r *reader, b bag) {
+func (f *osFacts) setTime(b bag) {
 	zone := b.first("/etc/timezone", "/etc/TZ")
 	if target := b.links["/etc/localtime"]; target != "" {
 		if _, name, found := strings.Cut(target, "zoneinfo/"); found {
@@ -136,10 +136,6 @@ func (f *osFacts) setTime(r *reader, b bag) {
 		}
 	}
 	f.Timezone = text(zone)
-	f.UTCOffset = utcOffset(b.values["offset"])
-	if f.UTCOffset == nil {
-		r.lack(ReasonNotApplicable, "utc_offset_s")
-	}
 	f.InstalledAt = installedAt(b)
 }
 
@@ -210,8 +206,12 @@ func packageManagersOf(b bag) []string {
 	return managers
 }
 
-// setClock fills in uptime and boot time.
+// setClock fills in uptime, boot time and what the clocks on the wall show.
 func (m *osMetrics) setClock(r *reader, b bag) {
+	m.UTCOffset = utcOffset(b.values["offset"])
+	if m.UTCOffset == nil {
+		r.lack(ReasonNotApplicable, "utc_offset_s")
+	}
 	if up, _, found := strings.Cut(strings.TrimSpace(b.first("/proc/uptime")), " "); found {
 		m.UptimeSeconds = decimal(up)
 	}

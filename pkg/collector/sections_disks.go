@@ -8,7 +8,8 @@ const passingMounts = `^(/var/lib/docker/(overlay2|containers|aufs|devicemapper|
 
 const (
 	// A mount table may hold the same line thousands of times; the last mount on a point is the one that is seen.
-	bodyMounts = `if have awk; then awk '{ last[$2] = $0 } END { for (m in last) print last[m] }' /proc/self/mounts
+	// Where an automounter sits is told first, and beside what it has mounted there.
+	bodyMounts = `if have awk; then awk '$3 == "autofs" { auto[$2] = $0; next } { last[$2] = $0 } END { for (m in auto) print auto[m]; for (m in last) print last[m] }' /proc/self/mounts
 else cat /proc/self/mounts; fi`
 
 	// Only local file systems are asked, by name: a bare df blocks on dead network mounts and df has no portable
