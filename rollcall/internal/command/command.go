@@ -48,6 +48,8 @@ type commands struct {
 	Collect     collectCommand     `cmd:"" help:"Collect reports from hosts."`
 	Collections collectionsCommand `cmd:"" help:"What was asked of hosts, and how far it is."`
 	Reports     reportsCommand     `cmd:"" help:"What was learned from hosts."`
+	Changes     changesCommand     `cmd:"" help:"What changed, when, on which hosts."`
+	Diff        diffCommand        `cmd:"" help:"How two reports differ: of a host at two times, or of two hosts."`
 	Schedules   schedulesCommand   `cmd:"" help:"When to collect what, again and again."`
 	Tokens      tokensCommand      `cmd:"" help:"Your API tokens, for scripts."`
 	Doctor      doctorCommand      `cmd:"" help:"Say in plain words what is wrong between this machine and a report."`

@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/rollcallhq/rollcall/pkg/client"
+	"github.com/rollcallhq/rollcall/pkg/wire"
 )
 
 // explain returns what happened, each bad field, and what to do about it. What comes from elsewhere cannot steer the
@@ -54,10 +55,15 @@ func remedy(e *client.Error) string {
 		return "A selector is *, name=web-1, site=eu, env=prod, role in (web,db), has(gpu), with and, or, not; put it in quotes."
 	case "unknown_report_type":
 		return "The types are those that rollcall collect '*' --dry-run lists."
+	case "cursor_outdated":
+		return "The database was put back to an earlier state, so that the place in the feed means nothing any more: begin again."
 	case "session_store_unavailable":
 		return "API tokens still work: set " + envToken + "; rollcall doctor says what is down."
 	case client.CodeNotRollcall:
 		return "Check the address; rollcall doctor looks closer."
+	}
+	if slices.ContainsFunc(e.Errors, func(f wire.FieldProblem) bool { return f.Field == "path" }) {
+		return `A path is names joined by dots, as rollcall reports show HOST TYPE lists them, in quotes for the shell: 'packages."dpkg:libc6:amd64".version'.`
 	}
 	switch e.Status {
 	case http.StatusUnauthorized:

@@ -35,19 +35,34 @@ func TestWhen(t *testing.T) {
 
 func TestFlatten(t *testing.T) {
 	t.Parallel()
-	values, err := flatten(wire.Report{
-		Facts:       json.RawMessage(`{"b":{"y":[1,{"z":true}]},"a":18446744073709551615,"c":null}`),
-		Metrics:     json.RawMessage(`null`),
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	got := flatten(wire.Report{
+		Facts:       json.RawMessage(`{"b":{"x:1":["<a>",2],"none":null},"a":18446744073709551615,"c":"text"}`),
+		Metrics:     json.RawMessage(`{"a":1.5}`),
 		Unavailable: map[string]string{"bios": "not_applicable"},
+		Since:       map[string]time.Time{"a": at},
 	})
-	want := []value{{"facts.a", "18446744073709551615"}, {"facts.b.y[0]", "1"}, {"facts.b.y[1].z", "true"}, {"unavailable.bios", "not_applicable"}}
-	if err != nil || len(values) != len(want) {
-		t.Fatalf("got %v, %v; want %v", values, err, want)
+	want := []value{
+		{part: "facts", path: "a", text: "18446744073709551615"},
+		{part: "facts", path: `b."x:1"`, text: `["<a>",2]`},
+		{part: "facts", path: "c", text: "text"},
+		{part: "metrics", path: "a", text: "1.5"},
+		{part: "unavailable", path: "bios", text: "not_applicable"},
 	}
-	for i, v := range values {
+	if len(got) != len(want) {
+		t.Fatalf("got %v, want %v", got, want)
+	}
+	if got[0].since == nil || !got[0].since.Equal(at) {
+		t.Errorf("the first holds since %v, want %v", got[0].since, at)
+	}
+	got[0].since = nil
+	for i, v := range got {
 		if v != want[i] {
 			t.Errorf("got %v, want %v", v, want[i])
 		}
+	}
+	if got := flatten(wire.Report{Facts: json.RawMessage(`{}`), Metrics: json.RawMessage(`null`)}); len(got) != 1 || got[0].text != "{}" {
+		t.Errorf("got %v of no facts, want one empty object", got)
 	}
 }
 

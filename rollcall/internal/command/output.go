@@ -36,7 +36,22 @@ func col[T any](name string, value func(T) any) column[T] { return column[T]{nam
 
 // list prints things as they come: a table, a JSON array, a JSON object per line, or CSV with a header.
 func list[T any](in Invocation, o output, items iter.Seq2[T, error], columns ...column[T]) error {
+	return listTo(bufio.NewWriter(in.Stdout), in, o, items, columns)
+}
+
+// live prints things like list, each as soon as it comes. A table shows nothing before its end.
+func live[T any](in Invocation, o output, items iter.Seq2[T, error], columns ...column[T]) error {
 	out := bufio.NewWriter(in.Stdout)
+	return listTo(out, in, o, func(yield func(T, error) bool) {
+		for item, err := range items {
+			if !yield(item, err) || out.Flush() != nil { // which listTo reports
+				return
+			}
+		}
+	}, columns)
+}
+
+func listTo[T any](out *bufio.Writer, in Invocation, o output, items iter.Seq2[T, error], columns []column[T]) error {
 	var err error
 	switch o.Output {
 	case asJSON:
@@ -134,8 +149,8 @@ func listNDJSON[T any](out *bufio.Writer, items iter.Seq2[T, error]) error {
 	return nil
 }
 
-func listCSV[T any](out io.Writer, items iter.Seq2[T, error], columns []column[T]) error {
-	w := csv.NewWriter(out)
+func listCSV[T any](out *bufio.Writer, items iter.Seq2[T, error], columns []column[T]) error {
+	w := csv.NewWriter(out) // which has no buffer but out's
 	row := make([]string, len(columns))
 	for i, c := range columns {
 		row[i] = strings.ReplaceAll(strings.ToLower(c.name), " ", "_")

@@ -1,32 +1,33 @@
 package command
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/rollcallhq/rollcall/pkg/client"
+	"github.com/rollcallhq/rollcall/pkg/facts"
 	"github.com/rollcallhq/rollcall/pkg/wire"
 )
 
 type reportsCommand struct {
-	Ls   reportsLsCommand   `cmd:"" help:"List reports, newest first."`
-	Show reportsShowCommand `cmd:"" help:"Show a report, or the newest one of a host."`
+	Ls      reportsLsCommand      `cmd:"" help:"List reports, newest first."`
+	Show    reportsShowCommand    `cmd:"" help:"Show a report, the newest one of a host, or the one as of some time."`
+	History reportsHistoryCommand `cmd:"" help:"Show which values one fact of a host has had, and when."`
+	Metrics reportsMetricsCommand `cmd:"" help:"Show metrics of a host over time."`
 }
 
 type reportsLsCommand struct {
-	Host  string    `arg:"" optional:"" help:"Name or ID; all hosts without it."`
-	Type  string    `short:"t" help:"Only reports of this type, such as os." placeholder:"TYPE"`
-	Since time.Time `help:"Only reports from this time on, such as 2026-01-31T00:00:00Z." placeholder:"TIME" format:"2006-01-02T15:04:05Z07:00"`
-	Until time.Time `help:"Only reports before this time." placeholder:"TIME" format:"2006-01-02T15:04:05Z07:00"`
+	Host  string `arg:"" optional:"" help:"Name or ID; all hosts without it."`
+	Type  string `short:"t" help:"Only reports of this type, such as os." placeholder:"TYPE"`
+	Since moment `help:"Only from this time on: 24h ago, 2026-01-31, 2026-01-31T15:04:05Z." placeholder:"TIME"`
+	Until moment `help:"Only before this time." placeholder:"TIME"`
 	paging
 	output
 }
@@ -37,7 +38,7 @@ func (c reportsLsCommand) Run(ctx context.Context, in Invocation) error {
 	if err != nil {
 		return err
 	}
-	q := client.ReportQuery{Type: c.Type, Since: c.Since, Until: c.Until}
+	q := client.ReportQuery{Type: c.Type, Since: c.Since.Time, Until: c.Until.Time}
 	if c.Host != "" {
 		host, err := findHost(ctx, server, c.Host)
 		if err != nil {
@@ -64,7 +65,18 @@ func reportColumns() []column[wire.Report] {
 type reportsShowCommand struct {
 	Report string `arg:"" name:"id-or-host" help:"ID of a report, or name or ID of a host."`
 	Type   string `arg:"" optional:"" help:"Of a host: which report, such as os."`
+	AsOf   moment `help:"Of a host: as it was then: 24h ago, 2026-01-31, 2026-01-31T15:04:05Z." placeholder:"TIME"`
+	Since  bool   `help:"Of a host: say since when each value holds."`
 	output
+}
+
+// Help is what --help adds.
+func (reportsShowCommand) Help() string {
+	return `  rollcall reports show web-1 os                        the newest one
+  rollcall reports show web-1 packages --as-of 2026-01-31  as it was then
+  rollcall reports show web-1 users --since             since when each value holds
+
+The paths are those that rollcall changes --path, rollcall reports history and rollcall reports metrics take.`
 }
 
 // Run shows a report.
@@ -86,13 +98,15 @@ func (c reportsShowCommand) Run(ctx context.Context, in Invocation) error {
 		}
 		_, _ = fmt.Fprintln(in.Stdout)
 	}
-	values, err := flatten(report)
-	if err != nil {
-		return err
-	}
-	return list(in, c.output, seqOf(values),
+	columns := []column[value]{
+		col("PART", func(v value) any { return v.part }),
 		col("PATH", func(v value) any { return v.path }),
-		col("VALUE", func(v value) any { return v.text }))
+		col("VALUE", func(v value) any { return v.text }),
+	}
+	if c.Since {
+		columns = append(columns, col("SINCE", func(v value) any { return v.since }))
+	}
+	return list(in, c.output, seqOf(flatten(report)), columns...)
 }
 
 func (c reportsShowCommand) find(ctx context.Context, server *client.Client) (wire.Report, error) {
@@ -101,55 +115,51 @@ func (c reportsShowCommand) find(ctx context.Context, server *client.Client) (wi
 		if err != nil {
 			return wire.Report{}, usage{errors.New("give the ID of a report, or a host and a type such as os")}
 		}
+		if c.Since || !c.AsOf.IsZero() {
+			return wire.Report{}, usage{errors.New("--as-of and --since are about a host and a type such as os, not about the ID of a report")}
+		}
 		return server.Report(ctx, id)
 	}
 	host, err := findHost(ctx, server, c.Report)
 	if err != nil {
 		return wire.Report{}, err
 	}
-	return server.HostReport(ctx, host.ID, c.Type)
+	var options []client.CallOption
+	if c.Since {
+		options = append(options, client.SinceWhen())
+	}
+	return reportAsOf(ctx, server, host, c.Type, c.AsOf, options...)
 }
 
 // A value is one leaf of a report.
-type value struct{ path, text string }
+type value struct {
+	part  string // facts, metrics or unavailable
+	path  string
+	text  string
+	since *time.Time // of a fact, if that was asked for
+}
 
-// flatten returns the leaves of a report: facts, metrics, and what was unavailable and why.
-func flatten(r wire.Report) ([]value, error) {
+// flatten returns the leaves of a report: facts, metrics, and what was unavailable and why. Values that are null are
+// left out.
+func flatten(r wire.Report) []value {
 	var values []value
 	for _, part := range []struct {
 		name string
 		raw  json.RawMessage
 	}{{"facts", r.Facts}, {"metrics", r.Metrics}} {
-		if len(part.raw) == 0 {
-			continue
+		for path, raw := range facts.Leaves(part.raw) {
+			if string(raw) == "null" {
+				continue
+			}
+			v := value{part: part.name, path: path.String(), text: bare(raw)}
+			if at, ok := r.Since[v.path]; ok && part.name == "facts" {
+				v.since = &at
+			}
+			values = append(values, v)
 		}
-		d := json.NewDecoder(bytes.NewReader(part.raw))
-		d.UseNumber() // or large ones would change
-		var v any
-		if err := d.Decode(&v); err != nil {
-			return nil, fmt.Errorf("reading the %s of the report: %w", part.name, err)
-		}
-		values = leaves(values, part.name, v)
 	}
 	for _, path := range slices.Sorted(maps.Keys(r.Unavailable)) {
-		values = append(values, value{"unavailable." + path, r.Unavailable[path]})
-	}
-	return values, nil
-}
-
-func leaves(values []value, path string, v any) []value {
-	switch v := v.(type) {
-	case nil:
-	case map[string]any:
-		for _, name := range slices.Sorted(maps.Keys(v)) {
-			values = leaves(values, path+"."+name, v[name])
-		}
-	case []any:
-		for i, item := range v {
-			values = leaves(values, path+"["+strconv.Itoa(i)+"]", item)
-		}
-	default:
-		values = append(values, value{path, fmt.Sprint(v)})
+		values = append(values, value{part: "unavailable", path: path, text: r.Unavailable[path]})
 	}
 	return values
 }

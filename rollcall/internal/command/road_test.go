@@ -178,7 +178,7 @@ func (r road) reports() {
 	if err := json.Unmarshal([]byte(r.rc("reports", "show", id, "-o", "json").must(r.t, 0).stdout), &report); err != nil || report.Host != "sim-0001" || report.Type != "os" {
 		r.t.Errorf("got %v, %v", report, err)
 	}
-	r.rc("reports", "show", "sim-0001", "memory").must(r.t, 0, "facts.", "metrics.")
+	r.rc("reports", "show", "sim-0001", "memory").must(r.t, 0, "facts ", "metrics ")
 	r.rc("reports", "show", "dead", "os").must(r.t, 1, "no report of this type yet", "rollcall collect")
 	r.rc("reports", "show", "sim-0001").must(r.t, 2, "a type such as os")
 	r.rc("reports", "ls", "--until", "2001-01-01T00:00:00Z").must(r.t, 0, "There are none.")
