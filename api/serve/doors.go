@@ -13,6 +13,7 @@ import (
 	"github.com/rollcallhq/rollcall/api/internal/session"
 	"github.com/rollcallhq/rollcall/api/internal/ui"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/report"
 	"github.com/rollcallhq/rollcall/pkg/telemetry"
 )
 
@@ -37,7 +38,7 @@ func (s *services) doors(c Config, open *atomic.Bool, stopping <-chan struct{}) 
 	}
 	json, err := rest.New(rest.Config{
 		Store: s.Store, Guard: guard, Accounts: s.accounts, Inventory: s.inventory, Collections: s.collections, Schedules: s.schedules,
-		Health: s.health, Metrics: telemetry.NewHTTPMetrics(s.registry), Log: s.log, Gatherer: telemetry.MetricsHandler(s.registry),
+		Reports: &report.Service{Store: s.Store}, Health: s.health, Metrics: telemetry.NewHTTPMetrics(s.registry), Log: s.log, Gatherer: telemetry.MetricsHandler(s.registry),
 		Stopping: stopping, Version: c.Version, DigestKey: digestKey(c.SigningKey),
 	})
 	if err != nil {

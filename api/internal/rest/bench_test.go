@@ -3,7 +3,6 @@ package rest_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -28,6 +27,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/inventory"
 	"github.com/rollcallhq/rollcall/pkg/queue"
 	"github.com/rollcallhq/rollcall/pkg/remote"
+	"github.com/rollcallhq/rollcall/pkg/report"
 	"github.com/rollcallhq/rollcall/pkg/schedule"
 	"github.com/rollcallhq/rollcall/pkg/secret"
 	"github.com/rollcallhq/rollcall/pkg/store"
@@ -122,7 +122,7 @@ func newBench(t *testing.T, changes ...func(*rest.Config)) *bench {
 	registry := prometheus.NewRegistry()
 	config := rest.Config{
 		Store: b.db, Guard: guard, Accounts: b.accounts, Inventory: inv, Collections: collections,
-		Schedules: newSchedules(b.db, collections, log), Health: telemetry.NewHealth(log), Log: log, Version: "test",
+		Schedules: newSchedules(b.db, collections, log), Reports: &report.Service{Store: b.db}, Health: telemetry.NewHealth(log), Log: log, Version: "test",
 		Metrics: telemetry.NewHTTPMetrics(registry), Gatherer: telemetry.MetricsHandler(registry),
 		Timeouts: rest.Timeouts{Poll: 10 * time.Millisecond, Beat: 20 * time.Millisecond},
 	}
@@ -253,31 +253,45 @@ func (b *bench) host(t *testing.T, text string) string {
 	return get[wire.Host](t, b.do(t, call{method: http.MethodPost, path: "/api/v1/hosts", as: "admin", body: text}), http.StatusCreated).ID.String()
 }
 
-// work ends the collection's tasks as a worker would, with one os report each.
-func (b *bench) work(t *testing.T, collection uuid.UUID, facts string) {
+// worker returns a worker that is alive.
+func (b *bench) worker(t *testing.T) fleet.Worker {
 	t.Helper()
 	worker := fleet.Worker{ID: fleet.NewID(), Host: "test", Sites: []string{"default"}, Slots: 1}
 	if _, _, err := b.db.Heartbeat(t.Context(), worker); err != nil {
 		t.Fatal(err)
 	}
+	return worker
+}
+
+// work ends the collection's tasks as a worker would, with one os report each.
+func (b *bench) work(t *testing.T, collection uuid.UUID, facts string) {
+	t.Helper()
+	worker := b.worker(t)
 	tasks, _, err := b.db.Tasks(t.Context(), fleet.Everything(), collection, store.TaskFilter{}, fleet.Page{Limit: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, task := range tasks {
-		claim, err := b.db.ClaimTask(t.Context(), fleet.Message{TaskID: task.ID, Epoch: task.Epoch}, worker.ID)
-		if err != nil || claim == nil {
-			t.Fatalf("claiming %s: %v, %v", task.ID, claim, err)
-		}
-		held, err := b.db.EndTask(t.Context(), store.Ending{
-			Lease: store.LeaseOf(claim.Task), Host: claim.Host.ID, State: fleet.TaskSucceeded, At: time.Now(),
-			Findings: []fleet.Finding{{
-				Type: "os", SchemaVersion: 1, Status: fleet.ReportOK, Facts: []byte(facts), Metrics: []byte(`{"uptime_seconds":5}`),
-				ContentHash: sha256.Sum256([]byte("os\x001\x00" + facts)),
-			}},
+		b.end(t, task, worker, time.Now(), fleet.Finding{
+			Type: "os", SchemaVersion: 1, Status: fleet.ReportOK, Facts: []byte(facts), Metrics: []byte(`{"uptime_seconds":5}`),
 		})
-		if err != nil || !held {
-			t.Fatalf("ending %s: %v, %v", task.ID, held, err)
-		}
+	}
+}
+
+// end claims a task and ends it with what was found.
+func (b *bench) end(t *testing.T, task fleet.Task, worker fleet.Worker, at time.Time, findings ...fleet.Finding) {
+	t.Helper()
+	claim, err := b.db.ClaimTask(t.Context(), fleet.Message{TaskID: task.ID, Epoch: task.Epoch}, worker.ID)
+	if err != nil || claim == nil {
+		t.Fatalf("claiming %s: %v, %v", task.ID, claim, err)
+	}
+	for i, f := range findings {
+		findings[i].ContentHash = contentHash(f)
+	}
+	held, err := b.db.EndTask(t.Context(), store.Ending{
+		Lease: store.LeaseOf(claim.Task), Host: claim.Host.ID, State: fleet.TaskSucceeded, At: at, Findings: findings,
+	})
+	if err != nil || !held {
+		t.Fatalf("ending %s: %v, %v", task.ID, held, err)
 	}
 }

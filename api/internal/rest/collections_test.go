@@ -1,17 +1,13 @@
 package rest_test
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rollcallhq/rollcall/api/internal/rest"
 	"github.com/rollcallhq/rollcall/pkg/wire"
 )
 
@@ -129,113 +125,6 @@ func TestACollectionIsAcceptedWhileTheQueueIsDown(t *testing.T) {
 	b.redis.Close()
 	if c := b.collect(t, `{"selector":"*"}`); !c.Delayed {
 		t.Errorf("the collection = %+v, want it delayed", c)
-	}
-}
-
-func TestEventsOfACollection(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
-	b.host(t, `{"name":"web-1","address":"192.0.2.1"}`)
-	c := b.collect(t, `{"selector":"*"}`)
-	events := b.stream(t, "/api/v1/collections/"+c.ID.String()+"/events")
-	if name, view := events.next(t); name != "progress" || view.State != "pending" {
-		t.Errorf("the first event is %s %+v, want progress of a pending collection", name, view)
-	}
-	if comment := events.line(t); !strings.HasPrefix(comment, ":") {
-		t.Errorf("while nothing happens there is %q, want signs of life", comment)
-	}
-	b.work(t, c.ID, `{}`)
-	for {
-		name, view := events.next(t)
-		if name == "end" {
-			if view.State != "succeeded" || view.Counts.Succeeded != 1 {
-				t.Errorf("the end is %+v, want it succeeded", view)
-			}
-			break
-		}
-	}
-	for events.Scan() {
-		if events.Text() != "" {
-			t.Errorf("after the end there is %q", events.Text())
-		}
-	}
-}
-
-func TestAStreamEndsWhenTheProcessStops(t *testing.T) {
-	t.Parallel()
-	stopping := make(chan struct{})
-	b := newBench(t, func(c *rest.Config) { c.Stopping = stopping })
-	b.host(t, `{"name":"web-1","address":"192.0.2.1"}`)
-	c := b.collect(t, `{"selector":"*"}`)
-	events := b.stream(t, "/api/v1/collections/"+c.ID.String()+"/events")
-	events.next(t)
-	close(stopping)
-	for events.Scan() {
-		if strings.HasPrefix(events.Text(), "event: end") {
-			t.Error("the stream says that the collection has ended")
-		}
-	}
-}
-
-func TestAStreamEndsWithItsTime(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, func(c *rest.Config) { c.Timeouts.Stream = 200 * time.Millisecond })
-	b.host(t, `{"name":"web-1","address":"192.0.2.1"}`)
-	c := b.collect(t, `{"selector":"*"}`)
-	events := b.stream(t, "/api/v1/collections/"+c.ID.String()+"/events")
-	for events.Scan() {
-		if strings.HasPrefix(events.Text(), "event: end") {
-			t.Error("the stream says that the collection has ended")
-		}
-	}
-}
-
-type eventStream struct{ *bufio.Scanner }
-
-func (b *bench) stream(t *testing.T, path string) *eventStream {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.URL+path, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+b.tokens["viewer"])
-	resp, err := b.Client().Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = resp.Body.Close() })
-	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream" {
-		t.Fatalf("the stream answers %d %s", resp.StatusCode, resp.Header.Get("Content-Type"))
-	}
-	return &eventStream{bufio.NewScanner(resp.Body)}
-}
-
-// line returns the next line that is not empty.
-func (s *eventStream) line(t *testing.T) string {
-	t.Helper()
-	for s.Scan() {
-		if s.Text() != "" {
-			return s.Text()
-		}
-	}
-	t.Fatalf("the stream ended: %v", s.Err())
-	return ""
-}
-
-// next returns the next event.
-func (s *eventStream) next(t *testing.T) (string, wire.Collection) {
-	t.Helper()
-	for {
-		name, ok := strings.CutPrefix(s.line(t), "event: ")
-		if !ok {
-			continue
-		}
-		data, _ := strings.CutPrefix(s.line(t), "data: ")
-		var view wire.Collection
-		if err := json.Unmarshal([]byte(data), &view); err != nil {
-			t.Fatalf("the data of %s: %v", name, err)
-		}
-		return name, view
 	}
 }
 

@@ -29,6 +29,23 @@ func describe(doc *huma.OpenAPI) {
 		"query parameters are refused; lists are read by cursor; writes take Idempotency-Key; PATCH is a merge patch (RFC 7396) and takes If-Match."
 	doc.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
 	doc.Servers = []*huma.Server{{URL: "/"}}
+	doc.Tags = []*huma.Tag{
+		{Name: "auth", Description: "Signing in and out."},
+		{Name: "tokens", Description: "API tokens of whoever asks."},
+		{Name: "hosts", Description: "The machines to collect from."},
+		{Name: "host keys", Description: "Which host keys are trusted."},
+		{Name: "credentials", Description: "What lets us into hosts. Secrets go in and never out."},
+		{Name: "collectors", Description: "The types of reports there are."},
+		{Name: "collections", Description: "Collecting reports, and how far it is."},
+		{Name: "reports", Description: "What was learned of hosts: now, as of any time, since when it holds, and what differs."},
+		{Name: "changes", Description: "What changed on which hosts and when, as a feed by cursor, as a stream, and grouped over the fleet. " +
+			"Paths are those of the facts, by key and never by position: packages.\"dpkg:openssl:amd64\".version. What could not be told for a while, " +
+			"and what a newer schema version says differently, is no change."},
+		{Name: "metrics", Description: "What always changes on a host, over time."},
+		{Name: "schedules", Description: "Collecting again and again."},
+		{Name: "health", Description: "How the process is."},
+		{Name: "later", Description: "Promised, and not supported yet by this release."},
+	}
 	doc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{bearerScheme: {
 		Type: "http", Scheme: "bearer", Description: "An access token of /api/v1/auth/login, or an API token (rc_…).",
 	}}

@@ -21,7 +21,7 @@ const errorsPage = "../../../docs/errors.md"
 // A badInput is a request that is refused, and how.
 type badInput struct {
 	what   string // in a sentence of the documentation
-	call   call   // HOST, CREDENTIAL and COLLECTION in its path and body stand for IDs, UNKNOWN for one that nothing has
+	call   call   // HOST, CREDENTIAL, COLLECTION and so on, in its path and body, are replaced by what furnish has made
 	status int
 	code   string
 	field  string // the one that errors[] names; empty: none
@@ -43,7 +43,7 @@ func badInputs() []badInput {
 		return call{method: post, path: "/api/v1/credentials", as: "admin", body: text, invalid: true}
 	}
 	read := func(path string) call { return call{method: http.MethodGet, path: path, as: "viewer"} }
-	return []badInput{
+	return slices.Concat([]badInput{
 		{"no token", call{path: "/api/v1/hosts"}, 401, "unauthenticated", ""},
 		{"a token that was never one", call{path: "/api/v1/hosts", as: "Bearer nonsense"}, 401, "token_invalid", ""},
 		{"a forged access token", call{path: "/api/v1/hosts", as: "Bearer " + forged}, 401, "token_invalid", ""},
@@ -138,8 +138,10 @@ func badInputs() []badInput {
 		{"reports of an unknown type", read("/api/v1/reports?type=weather"), 422, "unknown_report_type", "type"},
 		{"reports since something that is no time", read("/api/v1/reports?since=yesterday"), 422, "invalid", "since"},
 		{"a host's report of an unknown type", read("/api/v1/hosts/HOST/reports/weather"), 422, "unknown_report_type", "type"},
-		{"a host's report of a type that was not collected yet", read("/api/v1/hosts/HOST/reports/os"), 404, "no_report_yet", ""},
-		{"reports as of then", read("/api/v1/hosts/HOST/reports?as_of=2026-01-01T00:00:00Z"), 422, "not_supported_yet", "as_of"},
+		{"a host's report of a type that was not collected yet", read("/api/v1/hosts/HOST/reports/cpu"), 404, "no_report_yet", ""},
+		{"a host's report as of before the first one", read("/api/v1/hosts/HOST/reports/os?as_of=2026-01-01T00:00:00Z"), 404, "no_report_yet", ""},
+		{"a host's reports as of something that is no time", read("/api/v1/hosts/HOST/reports?as_of=yesterday"), 422, "invalid", "as_of"},
+		{"a host's reports with half a switch", read("/api/v1/hosts/HOST/reports?since=perhaps"), 422, "invalid", "since"},
 		{"an unknown collector", read("/api/v1/collectors/weather"), 404, "not_found", ""},
 
 		{"a timetable that cannot be read", call{method: post, path: "/api/v1/schedules", as: "admin", body: `{"name":"s","cron":"sometimes","selector":"*"}`}, 422, "invalid_cron", "cron"},
@@ -147,8 +149,8 @@ func badInputs() []badInput {
 		{"jitter", call{method: post, path: "/api/v1/schedules", as: "admin", body: `{"name":"s","cron":"@daily","selector":"*","jitter_seconds":5}`}, 422, "not_supported_yet", "jitter_seconds"},
 		{"an unknown schedule", read("/api/v1/schedules/UNKNOWN"), 404, "not_found", ""},
 		{"a token without a name", call{method: post, path: "/api/v1/tokens", as: "viewer", body: `{}`, invalid: true}, 422, "required", "name"},
-		{"a call that is still to come", read("/api/v1/changes?since=2026-01-01T00:00:00Z&limit=10"), 422, "not_supported_yet", ""},
-	}
+		{"a call that is still to come", read("/api/v1/query?type=os&as_of=2026-01-01T00:00:00Z"), 422, "not_supported_yet", ""},
+	}, badHistories())
 }
 
 // forged is an access token as somebody without the key would make it: {"alg":"none"}.
@@ -206,7 +208,7 @@ func (b *bench) checkProblem(t *testing.T, r result, bad badInput) {
 	if bad.field != "" && !slices.Contains(fields, bad.field) {
 		t.Errorf("errors[] names %q, want %s: %s", fields, bad.field, r.body)
 	}
-	for _, value := range []string{"nonsense", "winrm", "kerberos", "weather", "Mars/Olympus", "-oProxyCommand", "xxxx"} {
+	for _, value := range []string{"nonsense", "winrm", "kerberos", "weather", "Mars/Olympus", "-oProxyCommand", "xxxx", "perhaps", "yesterday"} {
 		if strings.Contains(r.body, value) {
 			t.Errorf("the problem echoes the value %s: %s", value, r.body)
 		}
@@ -230,10 +232,17 @@ func (b *bench) furnish(t *testing.T) *strings.Replacer {
 		body: `{"name":"web-1","address":"192.0.2.1","credential_id":"` + credential + `"}`,
 	}
 	host := get[struct{ ID string }](t, b.do(t, add), http.StatusCreated).ID
+	now := time.Now()
+	report := b.learn(t, host, now, fleet.Finding{Type: "os", Facts: []byte(`{"name":"Debian"}`)})
+	other := b.learn(t, host, now, fleet.Finding{Type: "memory", Facts: []byte(`{"total":1}`)})
+	outdated := b.changes(t, "cursor=now", "viewer").Position
+	b.sql(t, "update cluster set epoch = gen_random_uuid() returning epoch::text")
+	position := b.changes(t, "cursor=now", "viewer").Position
 	collection := get[struct{ ID string }](t, b.do(t, call{
 		method: http.MethodPost, path: "/api/v1/collections", as: "operator", body: `{"selector":"*"}`,
 	}), http.StatusAccepted).ID
-	return strings.NewReplacer("HOST", host, "CREDENTIAL", credential, "COLLECTION", collection, "UNKNOWN", fleet.NewID().String())
+	return strings.NewReplacer("HOST", host, "CREDENTIAL", credential, "COLLECTION", collection, "UNKNOWN", fleet.NewID().String(),
+		"REPORT", report.ID.String(), "OTHER", other.ID.String(), "OUTDATED", outdated, "POSITION", position)
 }
 
 // TestErrorsPage holds docs/errors.md against the table above and the codes of tasks; -update writes it anew.
@@ -264,7 +273,7 @@ func renderErrors() []byte {
 		if bad.field != "" {
 			field = "`" + bad.field + "`"
 		}
-		path = strings.NewReplacer("UNKNOWN", "{id}", "HOST", "{id}", "CREDENTIAL", "{id}", "COLLECTION", "{id}").Replace(path)
+		path = strings.NewReplacer("UNKNOWN", "{id}", "HOST", "{id}", "REPORT", "{id}", "CREDENTIAL", "{id}", "COLLECTION", "{id}").Replace(path)
 		fmt.Fprintf(&page, "| %s | `%s %s` | %d | `%s` | %s |\n", bad.what, method, strings.TrimPrefix(path, "/api/v1"), bad.status, bad.code, field)
 	}
 	page.WriteString(taskCodesHead)

@@ -22,10 +22,6 @@ func (s *server) registerLater() {
 		{"createCollector", http.MethodPost, collectorsPath, "Add a custom collector", fleet.Admin},
 		{"createWebhook", http.MethodPost, "/webhooks", "Add a webhook", fleet.Admin},
 	})
-	registerCalls[laterChanges](s, []laterCall{
-		{"listChanges", http.MethodGet, "/changes", "The feed of changes", fleet.Viewer},
-		{"streamChanges", http.MethodGet, "/changes/events", "Watch the feed of changes", fleet.Viewer},
-	})
 	registerCalls[laterQuery](s, []laterCall{{"query", http.MethodGet, "/query", "Ask for facts over the fleet", fleet.Viewer}})
 	registerCalls[laterAudit](s, []laterCall{{"listAudit", http.MethodGet, "/audit", "The audit log", fleet.Admin}})
 	registerCalls[ByID](s, []laterCall{
@@ -37,7 +33,6 @@ func (s *server) registerLater() {
 		{"updateWebhook", http.MethodPatch, "/webhooks/{id}", "Change a webhook", fleet.Admin},
 		{"deleteWebhook", http.MethodDelete, "/webhooks/{id}", "Remove a webhook", fleet.Admin},
 	})
-	registerCalls[laterDiff](s, []laterCall{{"diffReport", http.MethodGet, reportsPath + "/{id}/diff", "What differs between two reports", fleet.Viewer}})
 	registerCalls[laterDeliveries](s, []laterCall{
 		{"listDeliveries", http.MethodGet, "/webhooks/{id}/deliveries", "The deliveries of a webhook", fleet.Admin},
 	})
@@ -57,16 +52,6 @@ type laterCall struct {
 
 // What the calls that are still to come may be asked.
 type (
-	laterChanges struct {
-		Paged
-		Selector string `query:"selector"`
-		HostID   string `query:"host_id"`
-		Type     string `query:"type"`
-		Path     string `query:"path"`
-		Since    string `query:"since"`
-		Until    string `query:"until"`
-		Group    string `query:"group"`
-	}
 	laterQuery struct {
 		Type     string `query:"type"`
 		Where    string `query:"where"`
@@ -82,10 +67,6 @@ type (
 		Resource string `query:"resource"`
 		Since    string `query:"since"`
 		Until    string `query:"until"`
-	}
-	laterDiff struct {
-		ByID
-		To string `query:"to" format:"uuid"`
 	}
 	laterDeliveries struct {
 		ByID

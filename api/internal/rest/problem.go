@@ -204,6 +204,8 @@ func fieldOf(d *huma.ErrorDetail) wire.FieldProblem {
 		field = strings.ToValidUTF8(field[:maxFieldName], "")
 	}
 	switch d.Message {
+	case "required query parameter is missing":
+		return wire.FieldProblem{Field: field, Code: codeRequired, Message: "it is required"}
 	case "unexpected property":
 		return wire.FieldProblem{Field: field, Code: codeUnknownField, Message: "there is no such field"}
 	case "unknown query parameter":

@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/google/uuid"
 
 	"github.com/rollcallhq/rollcall/api/internal/session"
 	"github.com/rollcallhq/rollcall/pkg/collector"
+	"github.com/rollcallhq/rollcall/pkg/facts"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/wire"
 )
@@ -27,11 +27,16 @@ func (s *server) registerReports() {
 	}, s.getReport)
 	register(s, operation{
 		id: "listHostReports", method: http.MethodGet, path: hostsPath + "/{id}/reports", tag: "reports", role: fleet.Viewer,
-		summary: "The newest report of each type of a host", responses: unchangedResponse(),
+		summary:     "The newest report of each type of a host, now or as of then",
+		description: "As of a time before the first report the list is empty. With since=true each report says of each of its facts since when it holds.",
+		responses:   unchangedResponse(),
 	}, s.listHostReports)
 	register(s, operation{
 		id: "getHostReport", method: http.MethodGet, path: hostsPath + "/{id}/reports/{type}", tag: "reports", role: fleet.Viewer,
-		summary: "The newest report of a type of a host", responses: unchangedResponse(),
+		summary: "The newest report of a type of a host, now or as of then",
+		description: "What a partial report could not tell is there as it was last known, and named in unavailable. As of a time before the first report " +
+			"the answer is 404 with the code no_report_yet. With since=true the report says of each of its facts since when it holds.",
+		responses: unchangedResponse(),
 	}, s.getHostReport)
 }
 
@@ -53,12 +58,9 @@ type listReportsInput struct {
 
 func (s *server) listReports(ctx context.Context, in *listReportsInput) (*tagged[wire.List[wire.Report]], error) {
 	filter := fleet.ReportFilter{Type: in.Type, Since: in.Since, Until: in.Until}
-	if in.HostID != "" {
-		id, err := uuid.Parse(in.HostID)
-		if err != nil {
-			return nil, fleet.InvalidField("host_id", "it is no UUID")
-		}
-		filter.HostID = &id
+	var err error
+	if filter.HostID, err = idOf("host_id", in.HostID); err != nil {
+		return nil, err
 	}
 	if err := checkType(in.Type); err != nil {
 		return nil, err
@@ -92,47 +94,83 @@ func (s *server) getReport(ctx context.Context, in *getReportInput) (*tagged[wir
 	return tag(in.IfNoneMatch, wire.ReportView(r))
 }
 
-// HostReports is which of a host's newest reports are asked for. Embedded, it has to be exported for huma to see it.
+// HostReports is which of a host's reports are asked for. Embedded, it has to be exported for huma to see it.
 type HostReports struct {
 	ByID
 	IfNoneMatch
-	AsOf string `query:"as_of" doc:"not supported yet"`
+	AsOf  time.Time `query:"as_of" doc:"what was the newest report then; the default is now"`
+	Since bool      `query:"since" doc:"say of each fact since when it holds"`
 }
 
 func (s *server) listHostReports(ctx context.Context, in *HostReports) (*tagged[wire.List[wire.Report]], error) {
-	reports, err := s.latest(ctx, in, "")
+	reports, err := s.reportsOf(ctx, in, "")
 	if err != nil {
 		return nil, err
 	}
-	return tag(in.IfNoneMatch, wire.ListOf(reports, "", wire.ReportView))
+	return tag(in.IfNoneMatch, wire.List[wire.Report]{Items: reports})
 }
 
 type hostReportInput struct {
 	HostReports
-	Type string `path:"type"`
+	Type string `path:"type" example:"os"`
 }
 
 func (s *server) getHostReport(ctx context.Context, in *hostReportInput) (*tagged[wire.Report], error) {
 	if err := checkType(in.Type); err != nil {
 		return nil, err
 	}
-	reports, err := s.latest(ctx, &in.HostReports, in.Type)
+	reports, err := s.reportsOf(ctx, &in.HostReports, in.Type)
 	if err != nil {
 		return nil, err
 	}
 	if len(reports) == 0 {
-		return nil, fleet.Errorf(fleet.NotFound, "the host has no report of this type yet").WithCode("no_report_yet")
+		when := "yet"
+		if !in.AsOf.IsZero() {
+			when = "as of then"
+		}
+		return nil, fleet.Errorf(fleet.NotFound, "the host has no report of this type %s", when).WithCode("no_report_yet")
 	}
-	return tag(in.IfNoneMatch, wire.ReportView(reports[0]))
+	return tag(in.IfNoneMatch, reports[0])
 }
 
-func (s *server) latest(ctx context.Context, in *HostReports, reportType string) ([]fleet.Report, error) {
-	if err := unsupported("as_of", in.AsOf != ""); err != nil {
-		return nil, err
-	}
+// reportsOf returns the reports of the host that are asked for, of that type or of all types for the empty one.
+func (s *server) reportsOf(ctx context.Context, in *HostReports, reportType string) ([]wire.Report, error) {
 	scope := session.Actor(ctx).Scope()
 	if _, err := s.Store.Host(ctx, scope, in.ID); err != nil {
 		return nil, err
 	}
-	return s.Store.LatestReports(ctx, scope, in.ID, reportType)
+	var reports []fleet.Report
+	var err error
+	if in.AsOf.IsZero() {
+		reports, err = s.Store.LatestReports(ctx, scope, in.ID, reportType)
+	} else {
+		reports, err = s.Store.ReportsAsOf(ctx, scope, in.ID, reportType, in.AsOf)
+	}
+	if err != nil {
+		return nil, err
+	}
+	views := wire.ListOf(reports, "", wire.ReportView).Items
+	for i, r := range reports {
+		if !in.Since {
+			break
+		}
+		if views[i].Since, err = s.sinces(ctx, scope, r); err != nil {
+			return nil, err
+		}
+	}
+	return views, nil
+}
+
+// sinces returns since when each fact of the report holds, as of the report: what came after it, between two looks,
+// is none of its.
+func (s *server) sinces(ctx context.Context, scope fleet.Scope, r fleet.Report) (map[string]time.Time, error) {
+	known, err := s.Store.FactSinces(ctx, scope, r.HostID, r.Type, r.CreatedAt)
+	if err != nil {
+		return nil, err
+	}
+	sinces := map[string]time.Time{}
+	for path := range facts.Leaves(r.Facts) {
+		sinces[path.String()] = known.Of(path).UTC()
+	}
+	return sinces, nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/account"
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/inventory"
+	"github.com/rollcallhq/rollcall/pkg/report"
 	"github.com/rollcallhq/rollcall/pkg/schedule"
 	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/telemetry"
@@ -32,6 +33,7 @@ type Config struct {
 	Inventory   *inventory.Service
 	Collections *collection.Service
 	Schedules   *schedule.Service
+	Reports     *report.Service
 	Health      *telemetry.Health
 	Metrics     *telemetry.HTTPMetrics // optional
 	Log         *slog.Logger
@@ -53,7 +55,7 @@ type Timeouts struct {
 	Request time.Duration // default 10s
 	Import  time.Duration // default 5m
 	Stream  time.Duration // of events, after which the client comes again; default 1h
-	Poll    time.Duration // between two looks at a collection that is streamed; default 1s
+	Poll    time.Duration // between two looks at what is streamed; default 1s
 	Beat    time.Duration // of a stream in which nothing happens; default 15s
 }
 
@@ -79,7 +81,7 @@ type server struct {
 // It puts Frame around itself, unless the wiring has done so already. It is an error if something required is missing.
 func New(c Config) (http.Handler, error) {
 	if c.Store == nil || c.Guard == nil || c.Accounts == nil || c.Inventory == nil || c.Collections == nil || c.Schedules == nil ||
-		c.Health == nil || c.Log == nil {
+		c.Reports == nil || c.Health == nil || c.Log == nil {
 		return nil, errors.New("making the REST door: something required is missing")
 	}
 	c.Timeouts = c.Timeouts.withDefaults()
@@ -112,6 +114,10 @@ func (s *server) registerAll() {
 	s.registerCollections()
 	s.registerEvents()
 	s.registerReports()
+	s.registerDiff()
+	s.registerHistory()
+	s.registerMetrics()
+	s.registerChanges()
 	s.registerSchedules()
 	s.registerCollectors()
 	s.registerLater()
