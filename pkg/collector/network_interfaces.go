@@ -66,7 +66,7 @@ type ipLink struct {
 }
 
 // passingInterface matches the interfaces that come and go with containers and guests, and names their kind.
-const passingInterface = `^((veth|cali)|(lxc|gke|eni|tap|br-)[0-9a-f]{6}|(vnet|vif|fwbr|fwln|fwpr|kube-ipvs)[0-9]|(tap)[0-9]+i[0-9])`
+const passingInterface = `^((veth|cali)|(lxc|gke|eni|tap|br-|qvo|qvb|qbr)[0-9a-f]{6}|(vnet|vif|fwbr|fwln|fwpr|macvtap|kube-ipvs)[0-9]|(tap)[0-9]+i[0-9])`
 
 // readInterfaces reads the interfaces of the host from /sys, and what ip adds to it. Those of containers and guests
 // are counted only.

@@ -143,9 +143,9 @@ func procRoutes(lines []string) []routeFacts {
 	return routes
 }
 
-// procRoutes6 reads /proc/net/ipv6_route, leaving out what is local, cached, rejected or multicast.
+// procRoutes6 reads /proc/net/ipv6_route, leaving out what is local, cached, redirected, rejected or multicast.
 func procRoutes6(lines []string) []routeFacts {
-	const reject, cache, local = 0x0200, 0x01000000, 0x80000000
+	const redirected, reject, cache, local = 0x0010, 0x0200, 0x01000000, 0x80000000
 	var routes []routeFacts
 	for _, line := range lines {
 		f := strings.Fields(line)
@@ -160,7 +160,7 @@ func procRoutes6(lines []string) []routeFacts {
 		if !ok1 || !ok2 || !ok3 || err1 != nil || err2 != nil || bits > 128 || dst.IsMulticast() {
 			continue
 		}
-		if flags&(reject|cache|local) != 0 {
+		if flags&(redirected|reject|cache|local) != 0 {
 			continue
 		}
 		route := routeFacts{

@@ -71,6 +71,9 @@ func TestWhatMovesByItselfIsNoFactAndWhatSomebodyDidIs(t *testing.T) {
 
 		{"an automounter mounts a home", "disks", "mounts", "auto.home /home autofs rw 0 0\n", "auto.home /home autofs rw 0 0\nnas:/a /home/a.b nfs4 rw 0 0\n", ""},
 		{"systemd mounts where its automount point is", "disks", "mounts", "systemd-1 /boot autofs rw 0 0\n", "systemd-1 /boot autofs rw 0 0\n/dev/sda2 /boot vfat rw 0 0\n", ""},
+		{"a container starts where its engine keeps its files elsewhere", "disks", "mounts", "", "overlay /srv/docker/overlay2/0a1b/merged overlay rw 0 0\nshm /srv/docker/containers/0a1b/mounts/shm tmpfs rw 0 0\n", ""},
+		{"a pod gets a volume", "disks", "mounts", "", "tmpfs /data/kubelet/pods/0a1b-2c/volumes/kubernetes.io~secret/t tmpfs rw 0 0\n", ""},
+		{"somebody mounts a disk", "disks", "mounts", "", "/dev/sdb /srv/pods ext4 rw 0 0\n", "added filesystems.\"/srv/pods\""},
 		{"a neighbour of an automount point is mounted", "disks", "mounts", "auto.home /home autofs rw 0 0\n", "auto.home /home autofs rw 0 0\nnas:/a /home2 nfs4 rw 0 0\n", "added filesystems.\"/home2\""},
 		{"what lies below a layer grows", "disks", "df", "#blocks\noverlay 7 5 2 50% /layered\n", "#blocks\noverlay 9 5 4 50% /layered\n", ""},
 		{"a file system grows", "disks", "df", "", "#blocks\n/dev/sda1 200 50 140 50% /\n", "changed filesystems.\"/\".size"},

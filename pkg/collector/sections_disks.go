@@ -4,7 +4,8 @@ package collector
 // is an extended regular expression that awk and Go read alike.
 const passingMounts = `^(/var/lib/docker/(overlay2|containers|aufs|devicemapper|btrfs|zfs|vfs)/|` +
 	`/var/lib/containers/storage/overlay|/var/lib/containerd/|/var/lib/kubelet/(pods|plugins)/|` +
-	`/run/(docker|containerd|credentials|user|netns|k3s|snapd)/)`
+	`/run/(docker|containerd|credentials|user|netns|k3s|snapd)/|` +
+	`.*/overlay2?/[0-9a-f]+/merged$|.*/containers/[0-9a-f]+/mounts/|.*/pods/[0-9a-f-]+/volume)`
 
 const (
 	// A mount table may hold the same line thousands of times; the last mount on a point is the one that is seen.
