@@ -206,9 +206,9 @@ func osPlants() []plant {
 			changes: []plantedChange{{"os", `timezone`, `"Etc/UTC"`, `"Etc/GMT"`}},
 		},
 		{
-			name: "the time zone, to one with another time", needs: `[ -e /usr/share/zoneinfo/Asia/Kolkata ]`,
-			do: `ln -sfn /usr/share/zoneinfo/Asia/Kolkata /etc/localtime`, undo: `ln -sfn /usr/share/zoneinfo/Etc/UTC /etc/localtime`,
-			changes: []plantedChange{{"os", `timezone`, `"Etc/UTC"`, `"Asia/Kolkata"`}, {"os", `utc_offset_s`, `0`, `19800`}},
+			name: "the time zone, to one with another time, which is a metric",
+			do:   `ln -sfn /usr/share/zoneinfo/Asia/Kolkata /etc/localtime`, undo: `ln -sfn /usr/share/zoneinfo/Etc/UTC /etc/localtime`,
+			changes: []plantedChange{{"os", `timezone`, `"Etc/UTC"`, `"Asia/Kolkata"`}},
 		},
 		{
 			name: "what the system calls itself",
