@@ -36,6 +36,11 @@ func TestViewsSpeakUTC(t *testing.T) {
 		"report":   wire.ReportView(fleet.Report{CreatedAt: at, ConfirmedAt: &at}),
 		"schedule": wire.ScheduleView(fleet.Schedule{CreatedAt: at, UpdatedAt: at, NextAt: &at}),
 		"firing":   wire.FiringView(fleet.Firing{DueAt: at, FiredAt: at}),
+		"change":   wire.ChangeView(fleet.Change{SeenAt: at, BeforeSince: &at}),
+		"group":    wire.ChangeGroupView(fleet.ChangeGroup{FirstSeen: at, LastSeen: at}),
+		"ref":      wire.ReportRefView(fleet.Report{CreatedAt: at}),
+		"period":   wire.PathPeriodView(fleet.PathPeriod{From: at, To: &at, ConfirmedAt: at}),
+		"series":   wire.MetricSeriesView(fleet.MetricSeries{Points: []fleet.MetricPoint{{At: at}}}),
 	} {
 		text := encoded(t, view)
 		if strings.Contains(text, "+01:00") || !strings.Contains(text, "2026-02-28T23:30:00Z") {
@@ -58,6 +63,8 @@ func TestViewsHaveNoNullLists(t *testing.T) {
 		"task":       {wire.TaskView(fleet.Task{}), []string{"details", "report_errors"}},
 		"report":     {wire.ReportView(fleet.Report{}), []string{"unavailable"}},
 		"schedule":   {wire.ScheduleView(fleet.Schedule{}), []string{"report_types"}},
+		"group":      {wire.ChangeGroupView(fleet.ChangeGroup{}), []string{"sample"}},
+		"series":     {wire.MetricSeriesView(fleet.MetricSeries{}), []string{"points"}},
 		"list":       {wire.ListOf(nil, "", wire.HostKeyView), []string{"items"}},
 	} {
 		text := encoded(t, tt.view)
@@ -69,6 +76,29 @@ func TestViewsHaveNoNullLists(t *testing.T) {
 	}
 	if text := encoded(t, wire.ListOf([]int{1}, "abc", func(n int) int { return n })); text != `{"items":[1],"next_cursor":"abc"}` {
 		t.Errorf("a page = %s", text)
+	}
+}
+
+// TestNothingIsNotNull shows values that are nothing, and values that are null: both are null in JSON, and told apart
+// beside it.
+func TestNothingIsNotNull(t *testing.T) {
+	t.Parallel()
+	null := []byte("null")
+	for name, tt := range map[string]struct {
+		view any
+		want string
+	}{
+		"what is new and null":                   {wire.ChangeView(fleet.Change{After: null}), `"kind":"added","before":null,"after":null`},
+		"what was null and is not":               {wire.ChangeView(fleet.Change{Before: null}), `"kind":"removed","before":null,"after":null`},
+		"what became null":                       {wire.ChangeView(fleet.Change{Before: []byte("1"), After: null}), `"kind":"changed","before":1,"after":null`},
+		"a group of these":                       {wire.ChangeGroupView(fleet.ChangeGroup{Before: []byte("1"), After: null}), `"kind":"changed","before":1,"after":null`},
+		"a period of null":                       {wire.PathPeriodView(fleet.PathPeriod{Value: null}), `"value":null,"present":true`},
+		"a period of nothing":                    {wire.PathPeriodView(fleet.PathPeriod{}), `"value":null,"present":false`},
+		"a report that was not asked since when": {wire.ReportView(fleet.Report{}), `"task_id":null}`},
+	} {
+		if text := encoded(t, tt.view); !strings.Contains(text, tt.want) {
+			t.Errorf("%s: %s, want %s in it", name, text, tt.want)
+		}
 	}
 }
 

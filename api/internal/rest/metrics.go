@@ -94,14 +94,14 @@ func stepOf(text string, period time.Duration) (time.Duration, error) {
 	}
 	digits := strings.TrimRight(text, "smhd")
 	unit, known := map[string]time.Duration{"": time.Second, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": day}[text[len(digits):]]
-	n, err := strconv.ParseUint(digits, 10, 32)
+	n, err := strconv.ParseInt(digits, 10, 32)
 	if err != nil || !known {
 		return 0, fleet.InvalidField("step", "expected a number of seconds, or a number with the unit s, m, h or d, such as 5m")
 	}
-	if n == 0 || n > uint64(maxStep/unit) {
+	if n < 1 || n > int64(maxStep/unit) {
 		return 0, fleet.InvalidField("step", "it has to be from a second to 366 days")
 	}
-	step := time.Duration(n) * unit //nolint:gosec // bounded by maxStep
+	step := time.Duration(n) * unit
 	if ceil(period, step) > maxSteps {
 		return 0, fleet.InvalidField("step", "it makes more than %d steps; for this time it has to be at least %ds", maxSteps, ceil(period, maxSteps*time.Second))
 	}
@@ -110,11 +110,9 @@ func stepOf(text string, period time.Duration) (time.Duration, error) {
 
 // roundStep returns the smallest step that people count in and that is not below least.
 func roundStep(least time.Duration) time.Duration {
-	for _, step := range []time.Duration{
-		1, 2, 5, 10, 15, 30, 60, 2 * 60, 5 * 60, 10 * 60, 15 * 60, 30 * 60, 3600, 2 * 3600, 3 * 3600, 6 * 3600, 12 * 3600,
-	} {
-		if step*time.Second >= least {
-			return step * time.Second
+	for _, seconds := range []int64{1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200} {
+		if step := time.Duration(seconds) * time.Second; step >= least {
+			return step
 		}
 	}
 	return time.Duration(ceil(least, day)) * day
