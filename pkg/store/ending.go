@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
@@ -37,11 +38,16 @@ func (s *Store) EndTask(ctx context.Context, e Ending) (bool, error) {
 	err := s.InTx(ctx, func(tx *Store) error {
 		batch := &pgx.Batch{}
 		held = false
+		batch.Queue(keptPlans)
 		queueEnd(batch, e)
 		queueStatus(batch, e)
 		queueFindings(batch, e)
 		results := tx.db.SendBatch(ctx, batch)
-		tag, err := results.Exec()
+		_, err := results.Exec()
+		var tag pgconn.CommandTag
+		if err == nil {
+			tag, err = results.Exec()
+		}
 		if err == nil && tag.RowsAffected() == 0 {
 			_ = results.Close()
 			return errLeaseLost
@@ -60,6 +66,11 @@ func (s *Store) EndTask(ctx context.Context, e Ending) (bool, error) {
 	}
 	return held, fail(err, "ending a task")
 }
+
+// keptPlans lets the rest of the transaction use the plans that the session has kept: planning these statements takes
+// longer than running them. They all ask for rows by key, so there is one plan that is right however large the tables
+// have become meanwhile, and it is the one without sequential scans.
+const keptPlans = "select set_config('plan_cache_mode', 'auto', true), set_config('enable_seqscan', 'off', true)"
 
 // errLeaseLost rolls back the transaction of a task that somebody else has taken over meanwhile.
 var errLeaseLost = fleet.Errorf(fleet.Conflict, "the task was taken over")
