@@ -53,6 +53,7 @@ func BenchmarkHistory(b *testing.B) {
 	anHour := h.middle.Format(time.RFC3339Nano)
 	host := func() uuid.UUID { return h.hosts[rand.IntN(len(h.hosts))] }
 	h.read(b, "latest", func(b *testing.B) {
+		b.Helper()
 		reports, err := h.store.LatestReports(b.Context(), fleet.Everything(), host(), "")
 		check(b, len(reports) == 5, err)
 	}, func() string {
@@ -60,6 +61,7 @@ func BenchmarkHistory(b *testing.B) {
 			join report_contents c using (content_hash) left join report_metrics m on m.report_id = r.id and m.created_at = r.created_at where l.host_id = '%s'`, host())
 	})
 	h.read(b, "as-of", func(b *testing.B) {
+		b.Helper()
 		reports, err := h.store.ReportsAsOf(b.Context(), fleet.Everything(), host(), "os", h.middle)
 		check(b, len(reports) == 1, err)
 	}, func() string {
@@ -68,6 +70,7 @@ func BenchmarkHistory(b *testing.B) {
 			left join report_metrics m on m.report_id = r.id and m.created_at = r.created_at`, host(), anHour)
 	})
 	h.read(b, "history", func(b *testing.B) {
+		b.Helper()
 		periods, _, err := h.store.PathHistory(b.Context(), fleet.Everything(), host(), "os", facts.Path{"timezone"}, time.Time{}, time.Time{}, fleet.Page{})
 		check(b, len(periods) > 0, err)
 	}, func() string {
@@ -75,6 +78,7 @@ func BenchmarkHistory(b *testing.B) {
 			where p.host_id = '%s' and p.report_type = 1 order by p.valid_from desc limit 200`, host())
 	})
 	h.read(b, "feed-page", func(b *testing.B) {
+		b.Helper()
 		page, err := h.store.Changes(b.Context(), fleet.Everything(), store.ChangeFilter{}, fleet.Page{})
 		check(b, len(page.Items) > 0, err)
 	}, func() string {
@@ -82,6 +86,7 @@ func BenchmarkHistory(b *testing.B) {
 			where c.tx < pg_snapshot_xmin(pg_current_snapshot()) order by c.tx, c.id limit 100`
 	})
 	h.read(b, "groups", func(b *testing.B) {
+		b.Helper()
 		groups, _, err := h.store.ChangeGroups(b.Context(), fleet.Everything(), store.ChangeFilter{}, fleet.Page{})
 		check(b, len(groups) > 0, err)
 	}, func() string {
@@ -89,6 +94,7 @@ func BenchmarkHistory(b *testing.B) {
 			group by 1, 2, 3, 4 order by 6 desc limit 100`
 	})
 	h.read(b, "as-of-one-column", func(b *testing.B) {
+		b.Helper()
 		n := 0
 		for _, err := range h.store.QueryFacts(b.Context(), fleet.Everything(), store.FactQuery{Type: "os", Select: []facts.Path{{"kernel", "release"}}, At: h.middle}) {
 			check(b, true, err)
