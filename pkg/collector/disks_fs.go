@@ -135,10 +135,10 @@ func isRemote(fstype string) bool {
 }
 
 // sizeMoves reports whether the size of a file system changes although nobody resizes it: pools share their space,
-// memory is what is left of it, and a layer is as large as what lies below it, which may be either.
+// memory is what is left of it, and what the machine below shares is as large as that machine says.
 func sizeMoves(fstype string) bool {
 	switch fstype {
-	case "zfs", "btrfs", "bcachefs", "tmpfs", "devtmpfs", "ramfs", "overlay", "aufs", "virtiofs":
+	case "zfs", "btrfs", "bcachefs", "tmpfs", "devtmpfs", "ramfs", "virtiofs":
 		return true
 	}
 	return false

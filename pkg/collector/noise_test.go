@@ -13,7 +13,7 @@ func reportOf(t *testing.T, reportType string, sections map[string]string) colle
 	t.Helper()
 	all := map[string]string{
 		"id": linuxIdentity, "os": "/proc/uptime:1.5 1\n", "mem": "MemTotal: 1000 kB\n", "cpu": "present:0-1\nonline:0-1\n",
-		"mounts": "/dev/sda1 / ext4 rw 0 0\noverlay /layered overlay rw 0 0\n", "net": netOf("up"),
+		"mounts": "/dev/sda1 / ext4 rw 0 0\nshare /shared virtiofs rw 0 0\n", "net": netOf("up"),
 		"df": "#blocks\n/dev/sda1 100 50 40 50% /\n#inodes\n/dev/sda1 10 5 5 50% /\n",
 	}
 	for name, contents := range sections {
@@ -75,7 +75,7 @@ func TestWhatMovesByItselfIsNoFactAndWhatSomebodyDidIs(t *testing.T) {
 		{"a pod gets a volume", "disks", "mounts", "", "tmpfs /data/kubelet/pods/0a1b-2c/volumes/kubernetes.io~secret/t tmpfs rw 0 0\n", ""},
 		{"somebody mounts a disk", "disks", "mounts", "", "/dev/sdb /srv/pods ext4 rw 0 0\n", "added filesystems.\"/srv/pods\""},
 		{"a neighbour of an automount point is mounted", "disks", "mounts", "auto.home /home autofs rw 0 0\n", "auto.home /home autofs rw 0 0\nnas:/a /home2 nfs4 rw 0 0\n", "added filesystems.\"/home2\""},
-		{"what lies below a layer grows", "disks", "df", "#blocks\noverlay 7 5 2 50% /layered\n", "#blocks\noverlay 9 5 4 50% /layered\n", ""},
+		{"what a shared file system has to give changes", "disks", "df", "#blocks\nshare 7 5 2 50% /shared\n", "#blocks\nshare 9 5 4 50% /shared\n", ""},
 		{"a file system grows", "disks", "df", "", "#blocks\n/dev/sda1 200 50 140 50% /\n", "changed filesystems.\"/\".size"},
 		{"mounts come in another order", "disks", "mounts", "/dev/b /b ext4 rw 0 0\n/dev/c /c ext4 rw 0 0\n", "/dev/c /c ext4 rw 0 0\n/dev/b /b ext4 rw 0 0\n", ""},
 		{"mount options come in another order", "disks", "mounts", "/dev/b /b ext4 rw,noatime 0 0\n", "/dev/b /b ext4 noatime,rw,relatime 0 0\n", ""},
