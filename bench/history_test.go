@@ -244,6 +244,7 @@ func (h *history) sweep(b *testing.B) {
 }
 
 func (h *history) end(b *testing.B, m fleet.Message) error {
+	b.Helper()
 	claim, err := h.store.ClaimTask(b.Context(), m, h.worker.ID)
 	if err != nil {
 		return err
