@@ -41,6 +41,7 @@ type changeRow struct {
 	HostAt  string // the link to the host at that time
 	History string // the link to the history of the path
 	Diff    string // the link to the two reports
+	Held    string // how long the former value held; empty: nobody knows, or there was none
 }
 
 func changeRows(changes []fleet.Change) []changeRow {
@@ -52,6 +53,9 @@ func changeRows(changes []fleet.Change) []changeRow {
 			HostAt:  host + "?" + url.Values{"type": {c.Type}, "as_of": {iso(c.SeenAt)}}.Encode(),
 			History: host + "/history?" + url.Values{"type": {c.Type}, "path": {c.Path}}.Encode(),
 			Diff:    diffLink(c.BeforeReportID, c.AfterReportID),
+		}
+		if c.BeforeSince != nil && c.Before != nil {
+			rows[i].Held = span(c.SeenAt.Sub(*c.BeforeSince))
 		}
 	}
 	return rows

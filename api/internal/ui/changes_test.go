@@ -143,7 +143,7 @@ func TestChangesSayInWordsWhatHappened(t *testing.T) {
 	s.collect(h, now, nil, finding("os", `{"list":["b","c"],"new":{"x":"<script>alert(1)</script>"},"text":"`+long+`","<script>":"2"}`, ""))
 	body := s.see("/changes?group=false", http.StatusOK,
 		`<span class="kind added">added</span>`, `<span class="kind removed">removed</span>`, `<span class="kind changed">changed</span>`,
-		"with ", "without ", "<details", "&lt;script&gt;alert(1)&lt;/script&gt;", `&#34;&lt;script&gt;&#34;`)
+		"now also ", "no longer ", "<details", "&lt;script&gt;alert(1)&lt;/script&gt;", `&#34;&lt;script&gt;&#34;`)
 	if time := `<time datetime="`; strings.Count(body, time) < 5 || !strings.Contains(body, ` UTC">`) {
 		t.Error("times are not in <time> with the absolute one in the title")
 	}

@@ -9,18 +9,21 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
 
-// The measures of a chart, in the units of its view box.
-const (
-	chartWidth  = 480.0
-	chartHeight = 132.0
-	plotLeft    = 58.0
-	plotRight   = 472.0
-	plotTop     = 8.0
-	plotBottom  = 110.0
-)
+// A size is the measures of a chart, in the units of its view box.
+type size struct{ Width, Height, Left, Right, Top, Bottom float64 }
+
+func small() size { return size{480, 132, 58, 472, 8, 110} }
+func large() size { return size{960, 280, 58, 952, 8, 256} }
+
+// Times returns where the labels of the times stand.
+func (s size) Times() float64 { return s.Height - 6 }
+
+// Plot returns the height of the plot.
+func (s size) Plot() float64 { return s.Bottom - s.Top }
 
 // A chart is the course of one metric, ready to be drawn.
 type chart struct {
+	Size  size
 	Name  string
 	Link  string // to the chart alone
 	Last  string // the newest value
@@ -42,35 +45,36 @@ type hit struct{ X, Width, Text string }
 
 // frame turns times and values into places.
 type frame struct {
+	size
 	since, until time.Time
 	low, high    float64
 }
 
 func (f frame) x(t time.Time) float64 {
-	return plotLeft + (plotRight-plotLeft)*float64(t.Sub(f.since))/float64(f.until.Sub(f.since))
+	return f.Left + (f.Right-f.Left)*float64(t.Sub(f.since))/float64(f.until.Sub(f.since))
 }
 
 func (f frame) y(v float64) float64 {
-	return plotBottom - (plotBottom-plotTop)*(v-f.low)/(f.high-f.low)
+	return f.Bottom - (f.Bottom-f.Top)*(v-f.low)/(f.high-f.low)
 }
 
 func place(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
 
 // draw returns the chart of a series from since to until, in steps.
-func draw(s fleet.MetricSeries, u unit, rate bool, since, until time.Time, step time.Duration) chart {
-	c := chart{Name: s.Path}
+func draw(s fleet.MetricSeries, u unit, rate bool, in size, since, until time.Time, step time.Duration) chart {
+	c := chart{Size: in, Name: s.Path}
 	points := s.Points
 	show := u.show
 	if rate {
 		points = rates(points)
 		show = func(v float64) string { return u.show(v) + "/s" }
 	}
-	f := frame{since: since, until: until}
+	f := frame{size: in, since: since, until: until}
 	f.low, f.high = bounds(points)
 	c.Y = f.values(u, rate)
 	c.X = f.times()
 	if len(points) == 0 {
-		c.Last, c.Label = "no values", s.Path+": no values in this time"
+		c.Last, c.Label = "too few values", s.Path+": too few values in this time"
 		return c
 	}
 	half := step / 2
@@ -163,6 +167,9 @@ func bounds(points []fleet.MetricPoint) (low, high float64) {
 	if low >= 0 && low < 0.75*high || low == high && low > 0 {
 		low = 0
 	}
+	if least := 0.02 * math.Abs(high); high-low < least { // what hardly moves is shown as a calm line
+		low, high = (low+high-least)/2, (low+high+least)/2
+	}
 	if high == low {
 		high = low + 1
 	}
@@ -181,6 +188,9 @@ func (f frame) values(u unit, rate bool) []tick {
 		name += "/s"
 	}
 	step := roundStep((f.high - f.low) / size / 3)
+	if name == "B" { // there are no halves
+		step = max(step, 1)
+	}
 	var ticks []tick
 	for v := math.Ceil(f.low/size/step) * step; v*size <= f.high && len(ticks) < 8; v += step {
 		label := trim(v, 4)
@@ -214,7 +224,7 @@ func (f frame) times() []tick {
 	}
 	var ticks []tick
 	for t := f.since.UTC().Truncate(step).Add(step); !t.After(f.until); t = t.Add(step) {
-		if x := f.x(t); x > plotLeft+10 && x < plotRight-8 {
+		if x := f.x(t); x > f.Left+10 && x < f.Right-8 {
 			ticks = append(ticks, tick{place(x), t.Format(layout)})
 		}
 	}

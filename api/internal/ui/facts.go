@@ -26,22 +26,24 @@ type factsView struct {
 	Cards   []card
 	Tables  []table
 	Unknown []unknown
-	Search  bool // whether there is so much that searching helps
-	Left    bool // whether something was left out that only the JSON has
-	Empty   bool // whether nothing that is there was asked for
+	Search  bool      // whether there is so much that searching helps
+	Left    bool      // whether something was left out that only the JSON has
+	Empty   bool      // whether nothing that is there was asked for
+	Since   time.Time // since when everything holds that has no time of its own; zero: nobody knows
 }
 
 // A card is names and values that belong together.
 type card struct {
 	Title string
 	Rows  []factRow
+	Dated bool // whether a row has a time of its own
 }
 
 type factRow struct {
 	Name    string
 	Path    string // canonical
 	Value   value
-	Since   time.Time // zero: nobody knows
+	Since   time.Time // zero: since as long as everything else
 	History string    // the link to the history of the path
 }
 
@@ -91,7 +93,41 @@ func showFacts(report fleet.Report, q factsQuery) factsView {
 	b.object(facts.Path{}, report.Facts, 0, nil)
 	b.view.Empty = len(b.view.Cards)+len(b.view.Tables) == 0
 	b.finish(report.Unavailable)
+	b.view.date()
 	return b.view
+}
+
+// date takes the time that most of the report holds since, the oldest one, out of the rows: what changed later stands out.
+func (v *factsView) date() {
+	each := func(f func(*time.Time)) {
+		for i := range v.Cards {
+			for j := range v.Cards[i].Rows {
+				f(&v.Cards[i].Rows[j].Since)
+			}
+		}
+		for i := range v.Tables {
+			for j := range v.Tables[i].Rows {
+				f(&v.Tables[i].Rows[j].Since)
+			}
+		}
+	}
+	each(func(t *time.Time) {
+		if !t.IsZero() && (v.Since.IsZero() || t.Before(v.Since)) {
+			v.Since = *t
+		}
+	})
+	each(func(t *time.Time) {
+		if t.Equal(v.Since) {
+			*t = time.Time{}
+		}
+	})
+	dated := func(t time.Time) bool { return !t.IsZero() }
+	for i, c := range v.Cards {
+		v.Cards[i].Dated = slices.ContainsFunc(c.Rows, func(r factRow) bool { return dated(r.Since) })
+	}
+	for i, t := range v.Tables {
+		v.Tables[i].Dated = slices.ContainsFunc(t.Rows, func(r tableRow) bool { return dated(r.Since) })
+	}
 }
 
 // object shows the fields of an object: those that are small in the card, or one of its own, and lists as tables.

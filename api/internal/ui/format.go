@@ -14,22 +14,21 @@ func functions() template.FuncMap {
 		"at": at, "iso": iso, "stamp": stamp, "seconds": seconds, "plural": plural, "reason": reasonInWords, "join": strings.Join,
 		"rows":   func(now time.Time, rows any) part { return part{Now: now, Rows: rows} },
 		"ofhost": func(now time.Time, rows any) part { return part{Now: now, Rows: rows, One: true} },
+		"lone":   func(now time.Time, rows any) part { return part{Now: now, Rows: rows, Lone: true} },
 		"feed":   func(now time.Time, rows any) part { return part{Now: now, Rows: rows, ID: "feed"} },
 		"view":   func(now time.Time, view factsView) part { return part{Now: now, View: view} },
-		"since":  func(now, t time.Time, history string) part { return part{Moment: at(now, t), History: history} },
 		"done":   func(c fleet.Counts) int { return c.Total - c.Queued - c.Running },
 	}
 }
 
 // A part is what a part of a page is made of that is used on several.
 type part struct {
-	Now     time.Time
-	Rows    any
-	View    factsView
-	ID      string // of the element
-	One     bool   // whether all is about the host of the page
-	Moment  moment
-	History string
+	Now  time.Time
+	Rows any
+	View factsView
+	ID   string // of the element
+	One  bool   // whether all is about the host of the page
+	Lone bool   // whether it has the width of the page for itself
 }
 
 // A moment is a time as a page shows it: how long ago, with the time itself behind it.

@@ -61,7 +61,7 @@ func TestTravellingThroughAHostsPast(t *testing.T) {
 	if got := fmt.Sprint(walk(at(times[0]), "next")); got != "[6.1.0-27 6.1.0-28 6.1.0-29]" {
 		t.Errorf("forward: %s", got)
 	}
-	s.see(page, http.StatusOK, "What changed", "6.1.0-27", "6.1.0-28", "6.1.0-29", "the former value held since")
+	s.see(page, http.StatusOK, "What changed", "6.1.0-27", "6.1.0-28", "6.1.0-29", "the one before held")
 	s.lacks(s.see(strings.Replace(at(times[1]), "type=os", "", 1), http.StatusOK, "6.1.0-27", "6.1.0-28"), "6.1.0-29")
 }
 
@@ -108,13 +108,8 @@ func TestALargeReportStaysAPage(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, accounts{})
 	h := s.host("web-1")
-	var facts, metrics []string
-	for i := range 5000 {
-		name := fmt.Sprintf("/mnt/v%d", i)
-		facts = append(facts, fmt.Sprintf(`%q:{"mountpoint":%q,"device":"/dev/disk/by-id/%d","fstype":"xfs","size":1099511627776,"readonly":false,"options":["rw","noatime"],"state":"ok","uuid":null,"label":"vol%d"}`, name, name, i, i))
-		metrics = append(metrics, fmt.Sprintf(`%q:{"used":%d,"size":1099511627776,"free":1,"avail":1}`, name, i))
-	}
-	s.collect(h, time.Now(), nil, finding("disks", `{"filesystems":{`+strings.Join(facts, ",")+`}}`, `{"filesystems":{`+strings.Join(metrics, ",")+`}}`))
+	facts, metrics := manyFilesystems(5000)
+	s.collect(h, time.Now(), nil, finding("disks", facts, metrics))
 	page := "/hosts/" + h.ID.String() + "?type=disks"
 	began := time.Now()
 	body := s.see(page, http.StatusOK, "100 of 5000 entries", "All 5000 entries", "/reports/disks", "search in this report")

@@ -60,19 +60,19 @@ func (s *Server) metrics(r *http.Request, report fleet.Report, until time.Time) 
 	if !slices.Contains(ranges(), v.Range) {
 		v.Range = ranges()[0]
 	}
-	numbers, leaves := v.sort(report)
+	numbers := v.sort(report)
 	if len(numbers) == 0 && v.Pattern == "" {
 		return v, nil
 	}
 	patterns := generalised(numbers)
-	if v.Pattern == "" && len(numbers) > chartsPerPage && len(patterns) > 1 {
+	if v.Pattern == "" && len(numbers) > chartsPerPage {
 		v.Pattern = worthwhile(patterns)
 	}
 	here := func(changes ...string) string { return link(r.URL.Path, q, changes...) + "#metrics" }
 	for _, name := range ranges() {
 		v.Ranges = append(v.Ranges, choice{name, here("range", name), name == v.Range})
 	}
-	if len(leaves) > chartsPerPage || len(patterns) > chartsPerPage || v.Pattern != "" {
+	if len(numbers) > chartsPerPage || v.Pattern != "" {
 		for _, p := range patterns {
 			v.Choices = append(v.Choices, choice{p, here("metric", p), p == v.Pattern})
 		}
@@ -110,7 +110,15 @@ func (s *Server) charts(r *http.Request, report fleet.Report, pattern facts.Patt
 		if err != nil || len(path) == 0 {
 			continue
 		}
-		c := draw(one, unitOf(report.Type, path), isCounter(path), since, until, step)
+		u := unitOf(report.Type, path)
+		if u == epoch { // a course of times tells nothing
+			continue
+		}
+		in := small()
+		if one.Path == v.Pattern {
+			in = large()
+		}
+		c := draw(one, u, isCounter(path), in, since, until, step)
 		if one.Path != v.Pattern {
 			c.Link = here("metric", one.Path)
 		}
@@ -120,24 +128,24 @@ func (s *Server) charts(r *http.Request, report fleet.Report, pattern facts.Patt
 }
 
 // sort tells the metrics of the report that are numbers from those that are not, which the page shows as they are.
-func (v *metricsView) sort(report fleet.Report) (numbers []facts.Path, leaves []facts.Path) {
+func (v *metricsView) sort(report fleet.Report) (numbers []facts.Path) {
 	if len(report.Metrics) == 0 {
-		return nil, nil
+		return nil
 	}
+	leaves := 0
 	for path, raw := range facts.Leaves(report.Metrics) {
-		if len(leaves) >= maxMetrics {
+		if leaves++; leaves > maxMetrics {
 			break
 		}
-		leaves = append(leaves, slices.Clone(path))
 		switch kind := kindOfJSON(raw); {
 		case (kind == '-' || kind >= '0' && kind <= '9') && unitOf(report.Type, path) != epoch:
 			numbers = append(numbers, slices.Clone(path))
-		case kind == 'n' || isEmpty(raw) && kind == '{':
+		case kind == 'n' || (kind == '{' || kind == '[') && isEmpty(raw):
 		case len(v.Others) < rowsPerTable/2:
 			v.Others = append(v.Others, factRow{Name: strings.Join(path, "."), Path: path.String(), Value: showValue(raw, unitOf(report.Type, path))})
 		}
 	}
-	return numbers, leaves
+	return numbers
 }
 
 // generalised returns patterns that stand for the paths, with * for the keys of lists: names that occur beside others
@@ -172,16 +180,16 @@ func generalised(paths []facts.Path) []string {
 	return patterns[:min(len(patterns), maxPatterns)]
 }
 
-// worthwhile returns the pattern that one looks at first.
+// worthwhile returns the pattern of lists that one looks at first; empty if there is none.
 func worthwhile(patterns []string) string {
-	for _, ending := range []string{".used", "_bytes", ".available"} {
+	for _, ending := range []string{".used", "_bytes", ""} {
 		for _, p := range patterns {
-			if strings.HasSuffix(p, ending) {
+			if strings.Contains(p, "*") && strings.HasSuffix(p, ending) {
 				return p
 			}
 		}
 	}
-	return patterns[0]
+	return ""
 }
 
 // link returns the address with changed parameters, given as names and values; an empty value removes one.

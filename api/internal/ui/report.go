@@ -39,6 +39,14 @@ func newReportView(report fleet.Report, at time.Time) reportView {
 	return v
 }
 
+// Confirmed returns when the facts were last seen to hold, if that was later than the report.
+func (v reportView) Confirmed() *time.Time {
+	if c := v.Report.ConfirmedAt; c != nil && c.Sub(v.Report.CreatedAt) > time.Second {
+		return c
+	}
+	return nil
+}
+
 // GapInWords returns the length of the gap.
 func (v reportView) GapInWords() string { return span(v.Gap) }
 

@@ -19,7 +19,7 @@ type table struct {
 	ID      string // for links
 	Title   string
 	Key     string // the heading of the keys
-	Columns []string
+	Columns []column
 	Rows    []tableRow
 	Total   int
 	Alone   string    // the link to the table alone, where not all rows are shown
@@ -27,6 +27,13 @@ type table struct {
 	Same    []factRow // columns that have one value in all rows
 	Unknown []string  // columns of which nothing is known
 	Usage   bool      // whether the rows have a Usage
+	Dated   bool      // whether a row has a time of its own
+}
+
+// A column is a member of the entries.
+type column struct {
+	Name   string
+	Number bool // whether it holds numbers
 }
 
 type tableRow struct {
@@ -108,13 +115,7 @@ func (b *builder) table(path facts.Path, fields []member) {
 
 // link returns the address of the table alone, from after the row of that name.
 func (b *builder) link(table, after string) string {
-	q := maps.Clone(b.Self)
-	q.Set("table", table)
-	q.Del("after")
-	if after != "" {
-		q.Set("after", after)
-	}
-	return b.Base + "?" + q.Encode()
+	return link(b.Base, b.Self, "table", table, "after", after)
 }
 
 // fill fills in columns and rows.
@@ -127,7 +128,7 @@ func (b *builder) fill(t *table, path facts.Path, shown []member) {
 			names[name] = true
 		}
 	}
-	uses := b.usages(path)
+	uses := b.usages(path, shown)
 	for _, name := range slices.SortedFunc(maps.Keys(names), natural) {
 		b.column(t, path, shown, entries, name)
 	}
@@ -135,12 +136,12 @@ func (b *builder) fill(t *table, path facts.Path, shown []member) {
 		p := child(path, f.Name)
 		row := tableRow{Name: f.Name, Since: b.since(p), History: b.history(p), Usage: uses[f.Name]}
 		t.Usage = t.Usage || row.Usage != nil
-		for _, column := range t.Columns {
-			raw, there := entries[i][column]
-			if !there {
-				raw = nil
+		for _, c := range t.Columns {
+			v := cell(entries[i][c.Name], unitOf(b.Type, child(p, c.Name)))
+			if c.Number && v.Kind == "null" {
+				v.Kind = "null number"
 			}
-			row.Cells = append(row.Cells, cell(raw, unitOf(b.Type, child(p, column))))
+			row.Cells = append(row.Cells, v)
 		}
 		t.Rows = append(t.Rows, row)
 	}
@@ -148,7 +149,7 @@ func (b *builder) fill(t *table, path facts.Path, shown []member) {
 
 // column adds a column, unless it says nothing: it repeats the name, is empty, or is the same in all of several rows.
 func (b *builder) column(t *table, path facts.Path, shown []member, entries []map[string]json.RawMessage, name string) {
-	first, same, known, isKey := string(entries[0][name]), true, false, true
+	first, same, known, isKey, numbers := string(entries[0][name]), true, false, true, true
 	for i, entry := range entries {
 		raw := entry[name]
 		same = same && string(raw) == first
@@ -156,10 +157,13 @@ func (b *builder) column(t *table, path facts.Path, shown []member, entries []ma
 		case 'n':
 			isKey = false
 		case '{', '[':
-			known, isKey = known || !isEmpty(raw), false
-		default:
+			known, isKey, numbers = known || !isEmpty(raw), false, false
+		case '"', 't', 'f':
+			numbers = false
 			known = known || string(raw) != `""`
 			isKey = isKey && string(raw) == strconv.Quote(shown[i].Name)
+		default:
+			known, isKey = true, false
 		}
 	}
 	switch {
@@ -170,7 +174,7 @@ func (b *builder) column(t *table, path facts.Path, shown []member, entries []ma
 	case same && len(entries) > 2:
 		t.Same = append(t.Same, factRow{Name: name, Value: cell(entries[0][name], unitOf(b.Type, child(child(path, "*"), name)))})
 	default:
-		t.Columns = append(t.Columns, name)
+		t.Columns = append(t.Columns, column{name, numbers})
 	}
 }
 
@@ -207,16 +211,21 @@ func keysOf(raw json.RawMessage) value {
 	return v
 }
 
-// usages returns how full the entries of the list at the path are, as far as the metrics of the same report tell.
-func (b *builder) usages(path facts.Path) map[string]*usage {
+// usages returns how full the entries that are shown of the list at the path are, as far as the metrics of the same
+// report tell.
+func (b *builder) usages(path facts.Path, shown []member) map[string]*usage {
 	raw, ok := facts.At(b.Metrics, path)
 	if !ok {
 		return nil
 	}
+	var entries map[string]json.RawMessage
+	if json.Unmarshal(raw, &entries) != nil {
+		return nil
+	}
 	out := map[string]*usage{}
-	for _, f := range members(raw) {
+	for _, f := range shown {
 		var m struct{ Used, Size, Total *float64 }
-		if json.Unmarshal(f.Raw, &m) != nil || m.Used == nil {
+		if json.Unmarshal(entries[f.Name], &m) != nil || m.Used == nil {
 			continue
 		}
 		size := m.Size

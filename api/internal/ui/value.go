@@ -125,9 +125,19 @@ func oneLine(raw json.RawMessage) string {
 	return showValue(raw, plain).Text
 }
 
+// isDigest reports whether the text is a hash or the like, of which the beginning tells enough.
+func isDigest(text string) bool {
+	return len(text) >= 40 && strings.Trim(text, "0123456789abcdef") == ""
+}
+
 // folded returns text as a value that is cut where it is long.
 func folded(kind, text string) value {
 	v := value{Kind: kind, Text: text}
+	if isDigest(text) {
+		v.Text = text[:12] + "…"
+		v.Full, v.Cut = head(text, maxFull)
+		return v
+	}
 	if utf8.RuneCountInString(text) <= maxLine && !strings.ContainsAny(text, "\r\n") {
 		return v
 	}
