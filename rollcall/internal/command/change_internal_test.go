@@ -108,7 +108,7 @@ func TestDifferencesForPeople(t *testing.T) {
 		{name: "what was added has no former value", kind: "added", before: `null`, after: `{"b":1,"a":"\u003c"}`, want: `added {"a":"<","b":1}`},
 		{name: "what was removed has none now", kind: "removed", before: `["a","b"]`, after: `null`, want: `removed ["a","b"]`},
 		{name: "large numbers stay", kind: "changed", before: `18446744073709551615`, after: `1`, want: "18446744073709551615 → 1"},
-		{name: "long values are shortened", kind: "added", after: long(""), most: 10, want: "added xxxxxxxxx…"},
+		{name: "a long value is shortened", kind: "added", after: long(""), most: 10, want: "added " + strings.Repeat("x", 19) + "…"},
 		{name: "one sees where long values differ", kind: "changed", before: long("abc"), after: long("xyz"), most: 12, want: "…xxxabc → …xxxxyz"},
 		{name: "long values that differ at once are cut at their ends", kind: "changed", before: `"a` + strings.Repeat("x", 50) + `"`, after: `"b"`, most: 10, want: "axxxxxxxx… → b"},
 		{name: "nothing is shortened without a terminal", kind: "changed", before: long("a"), after: `1`, want: strings.Repeat("x", 50) + "a → 1"},

@@ -17,13 +17,14 @@ type difference struct {
 	before, after json.RawMessage
 }
 
-// text returns the difference for people. Values of more characters than most are shortened, unless most is 0.
+// text returns the difference for people. Values of more characters than most, or twice as many where there is but one
+// value, are shortened, unless most is 0.
 func (d difference) text(most int) string {
 	switch d.kind {
 	case fleet.Added:
-		return "added " + shorten(spoken(d.after), most)
+		return "added " + shorten(spoken(d.after), 2*most)
 	case fleet.Removed:
-		return "removed " + shorten(spoken(d.before), most)
+		return "removed " + shorten(spoken(d.before), 2*most)
 	}
 	before, after := shortenBoth(spoken(d.before), spoken(d.after), most)
 	return before + " → " + after
@@ -129,7 +130,7 @@ func room(in Invocation, taken int) int {
 	if err != nil {
 		return 0
 	}
-	return max((width-taken-len(" → "))/2, leastShown)
+	return max((width-taken-len("removed "))/2, leastShown)
 }
 
 // characters returns how many characters a text has.

@@ -18,7 +18,8 @@ import (
 
 const adminPassword = "correct horse battery"
 
-// startUp runs everything in this process, with three simulated hosts, and returns where it answers.
+// startUp runs everything in this process, with three simulated hosts of which each changes a fact between two
+// collections, and returns where it answers.
 func startUp(t *testing.T) string {
 	t.Helper()
 	database, data := storetest.Empty(t), t.TempDir() // they outlive what runs on them
@@ -27,7 +28,7 @@ func startUp(t *testing.T) string {
 	ended := make(chan int, 1)
 	go func() {
 		ended <- command.Run(ctx, command.Invocation{
-			Args:    []string{"up", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--data", data, "--simulate", "3"},
+			Args:    []string{"up", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--data", data, "--simulate", "3", "--drift", "100%"},
 			Environ: []string{"DATABASE_URL=" + database, "ROLLCALL_ADMIN_PASSWORD=" + adminPassword, "PATH=" + os.Getenv("PATH")},
 			Stdout:  &stdout, Stderr: &stderr, Version: "test",
 		})
@@ -107,7 +108,7 @@ func TestTheRoad(t *testing.T) {
 	r.run(t.Context(), adminPassword+"\n", "login", r.at, "--password-stdin").must(t, 0, "as admin (admin)")
 	r.rc("whoami", "-o", "json").must(t, 0, `"role": "admin"`)
 	r.rc("doctor").must(t, 0, "All is well", "database is ok", "You are admin")
-	for _, part := range []func(){r.hosts, r.imports, r.credentials, r.collect, r.collections, r.reports, r.hostKeys, r.schedules, r.tokens} {
+	for _, part := range []func(){r.hosts, r.imports, r.credentials, r.collect, r.collections, r.reports, r.changes, r.pasts, r.follow, r.hostKeys, r.schedules, r.tokens} {
 		part()
 	}
 	r.expire(t) // a session outlives its access token
@@ -182,6 +183,74 @@ func (r road) reports() {
 	r.rc("reports", "show", "dead", "os").must(r.t, 1, "no report of this type yet", "rollcall collect")
 	r.rc("reports", "show", "sim-0001").must(r.t, 2, "a type such as os")
 	r.rc("reports", "ls", "--until", "2001-01-01T00:00:00Z").must(r.t, 0, "There are none.")
+}
+
+// changes looks at what the simulated hosts have changed by now, which follows from their seed.
+func (r road) changes() {
+	r.rc("collect", "simulated=true", "--wait").must(r.t, 0)
+	r.rc("changes", "sim-0001", "-p", "hugepages").must(r.t, 0, "sim-0001  memory  hugepages.total  0 → 64\n")
+	r.rc("changes", "--group", "-s", "simulated=true", "-p", "huge*.total").must(r.t, 0, "memory  hugepages.total  0 → 64  on 2 hosts (sim-0001, sim-0003)\n")
+	since := r.rc("changes", "--since", "1h", "-o", "csv").must(r.t, 0, ",sim-0001,memory,hugepages.total,changed,0,64,")
+	if all := r.rc("changes", "-n", "0", "-o", "csv").must(r.t, 0); all.stdout != since.stdout {
+		r.t.Errorf("of the last hour are\n%s\nand ever were\n%s", since.stdout, all.stdout)
+	}
+	r.rc("changes", "--until", "2001-01-01").must(r.t, 0, "There are none.")
+	r.rc("changes", "-t", "weather").must(r.t, 1, "no such type")
+	r.rc("changes", "-p", "a..b").must(r.t, 1, "A path is names joined by dots")
+	r.rc("changes", "-s", "env =").must(r.t, 1, "A selector is")
+}
+
+// pasts looks at hosts as they were.
+func (r road) pasts() {
+	r.rc("reports", "show", "sim-0001", "memory", "--since", "-o", "csv").must(r.t, 0, "part,path,value,since\n", "facts,hugepages.total,64,20")
+	lines := strings.Split(strings.TrimSpace(r.rc("reports", "ls", "sim-0001", "-t", "memory", "--limit", "0", "-o", "ndjson").must(r.t, 0).stdout), "\n")
+	var first struct {
+		ID        string
+		CreatedAt time.Time `json:"created_at"`
+	}
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &first); err != nil {
+		r.t.Fatal(err)
+	}
+	then := first.CreatedAt.Format(time.RFC3339Nano)
+	r.rc("reports", "show", "sim-0001", "memory", "--as-of", then, "-o", "csv").must(r.t, 0, "facts,hugepages.total,0\n")
+	r.rc("reports", "show", "sim-0001", "os", "--as-of", "2001-01-01").must(r.t, 1, "sim-0001 had no report of type os yet at 2001-01-01 00:00:00Z")
+
+	r.rc("diff", first.ID).must(r.t, 0, "hugepages.total  0 → 64\n")
+	r.rc("diff", "sim-0001", "memory", "--from", then).must(r.t, 0, "0 → 64")
+	r.rc("diff", "sim-0001", "memory", "--from", then, "--to", then).must(r.t, 0, "no differences")
+	r.rc("diff", "sim-0001", "os").must(r.t, 1, "had no report of type os yet")
+	r.rc("diff", "sim-0001", "sim-0003", "--type", "os").must(r.t, 0, "sim-0001 → sim-0003")
+	r.rc("diff", "sim-0001", "sim-0003").must(r.t, 1, "say which reports with --type")
+
+	r.rc("reports", "history", "sim-0001", "memory", "hugepages.total", "-o", "csv").must(r.t, 0, "true,64,20", "true,0,20")
+	r.rc("reports", "history", "sim-0001", "memory", "huge.total").must(r.t, 1, "there is no fact at huge.total", "hugepages.total")
+	r.rc("reports", "metrics", "sim-0001", "memory", "available").must(r.t, 0, "available\nTIME  ")
+	r.rc("reports", "metrics", "sim-0001", "memory", "availabel").must(r.t, 1, "there is no metric at availabel")
+}
+
+// follow looks on while something changes.
+func (r road) follow() {
+	ctx, stop := context.WithCancel(r.t.Context())
+	defer stop()
+	var stdout, stderr safeBuffer
+	ended := make(chan int, 1)
+	go func() {
+		ended <- command.Run(ctx, command.Invocation{
+			Args: []string{"changes", "sim-0003", "-f", "-n", "1", "-o", "ndjson"}, Environ: r.environ, Stdout: &stdout, Stderr: &stderr, Version: "test",
+		})
+	}()
+	eventually(r.t, stdout.String, "\n")
+	r.rc("collect", "name=sim-0003", "--wait").must(r.t, 0)
+	eventually(r.t, stdout.String, `"path":"microcode","kind":"changed"`)
+	stop()
+	if status := <-ended; status != 0 || stderr.String() != "" {
+		r.t.Errorf("following ended with the status %d: %s", status, stderr.String())
+	}
+	for line := range strings.Lines(stdout.String()) {
+		if !json.Valid([]byte(line)) {
+			r.t.Errorf("%q is no line of NDJSON", line)
+		}
+	}
 }
 
 func (r road) hostKeys() {
