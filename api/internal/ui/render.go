@@ -5,7 +5,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
@@ -28,10 +32,25 @@ func (s *Server) page(h func(http.ResponseWriter, *http.Request) error) http.Han
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
 		defer cancel()
+		if !readable(r.URL) {
+			s.fail(w, r, fleet.Errorf(fleet.Invalid, "The address is not readable: its percent-encoding is wrong, or it holds what is not text."))
+			return
+		}
 		if err := h(w, r.WithContext(ctx)); err != nil {
 			s.fail(w, r, err)
 		}
 	}
+}
+
+// readable reports whether the address holds nothing but text, as PostgreSQL knows it.
+func readable(u *url.URL) bool {
+	q, err := url.ParseQuery(u.RawQuery)
+	text := func(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
+	ok := err == nil && text(u.Path)
+	for name, values := range q {
+		ok = ok && text(name) && !slices.ContainsFunc(values, func(v string) bool { return !text(v) })
+	}
+	return ok
 }
 
 // signedIn sends whoever is not signed in to the sign-in page and brings them back afterwards.

@@ -36,6 +36,9 @@ func TestEveryPageInEveryState(t *testing.T) {
 	s.see("/hosts?selector=role%3Ddb", http.StatusOK, "No host matches")
 	s.see("/hosts?cursor=%21", http.StatusUnprocessableEntity, "cursor")
 
+	for _, path := range []string{"/hosts?selector=%00", "/changes?type=%00", "/changes?host=a%00", "/?x=%ff", "/changes?path=%zz", "/hosts/" + good.ID.String() + "?type=%00"} {
+		s.see(path, http.StatusUnprocessableEntity, "not readable")
+	}
 	page := "/hosts/" + good.ID.String()
 	s.see(page, http.StatusOK, "Collect now", "Nothing has changed since the first report", "?type=os")
 	s.see(page+"?type=os", http.StatusOK, "debian", "uptime_seconds", "&lt;script&gt;", "may not read it", "ssh.become")

@@ -91,19 +91,22 @@ func showObject(raw []byte) value {
 		return value{Kind: "null", Text: "none"}
 	}
 	var line strings.Builder
-	for i, f := range fields {
+	for _, f := range fields {
 		if line.Len() > 4*maxLine {
 			break
 		}
-		if i > 0 {
+		if kindOfJSON(f.Raw) == 'n' { // what is not known is in the unfolded value
+			continue
+		}
+		if line.Len() > 0 {
 			line.WriteString(", ")
 		}
 		line.WriteString(f.Name + ": " + oneLine(f.Raw))
 	}
-	v := folded("object", line.String())
-	if v.Full == "" {
-		return v
+	if line.Len() == 0 {
+		return value{Kind: "null", Text: "nothing known"}
 	}
+	v := folded("object", line.String())
 	var indented bytes.Buffer
 	if json.Indent(&indented, raw[:min(len(raw), 1<<20)], "", "  ") != nil {
 		indented.Reset()

@@ -59,20 +59,49 @@ const shown = (v) => {
   if (v === false) return "no";
   if (v === "") return "empty";
   if (Array.isArray(v)) return v.length ? v.join(", ") : "none";
-  if (typeof v === "object") return JSON.stringify(v);
+  if (typeof v === "object") {
+    return Object.keys(v).sort().filter((k) => v[k] !== null)
+      .map((k) => k + ": " + (typeof v[k] === "object" && !Array.isArray(v[k]) ? JSON.stringify(v[k]) : shown(v[k]))).join(", ") || "nothing known";
+  }
   return String(v);
 };
 const value = (v) => {
   const text = shown(v);
-  if (text.length <= 90) return make("span", "v", text);
+  const line = /^[0-9a-f]{40,}$/.test(text) ? 12 : 90; // of a digest the beginning tells enough
+  if (text.length <= line) return make("span", "v", text);
   const fold = make("details", "fold");
-  fold.append(make("summary", "", text.slice(0, 90) + "…"), make("pre", "", text.slice(0, 4000)));
+  const full = v !== null && typeof v === "object" && !Array.isArray(v) ? JSON.stringify(v, null, 2) : text;
+  fold.append(make("summary", "", text.slice(0, line) + "…"), make("pre", "", full.slice(0, 4000)));
   return fold;
+};
+
+// turned returns the parts of a change: of two lists what is new and what is gone, else both values.
+const turned = (c) => {
+  if (c.kind === "added") return [value(c.after)];
+  if (c.kind === "removed") return [value(c.before)];
+  if (Array.isArray(c.before) && Array.isArray(c.after)) {
+    const gained = c.after.filter((v) => !c.before.includes(v)), lost = c.before.filter((v) => !c.after.includes(v));
+    const parts = [];
+    if (gained.length) parts.push("now also ", value(gained), " ");
+    if (lost.length) parts.push("no longer ", value(lost));
+    if (parts.length) return parts;
+  }
+  const arrow = make("span", "arrow", "→");
+  arrow.setAttribute("aria-label", "to");
+  return [value(c.before), " ", arrow, " ", value(c.after)];
+};
+
+const ago = (from) => {
+  const s = Math.floor((Date.now() - from) / 1000);
+  if (s < 2) return "just now";
+  if (s < 120) return s + " s ago";
+  if (s < 7200) return Math.floor(s / 60) + " min ago";
+  return Math.floor(s / 3600) + " h ago";
 };
 
 const row = (c) => {
   const host = "/hosts/" + encodeURIComponent(c.host_id);
-  const time = make("time", "", "just now");
+  const time = make("time", "", ago(new Date(c.seen_at)));
   time.dateTime = c.seen_at;
   time.title = c.seen_at.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC");
   const when = make("span", "time");
@@ -84,9 +113,7 @@ const row = (c) => {
 
   const delta = make("div", "delta");
   delta.append(make("span", "kind " + (["added", "removed"].includes(c.kind) ? c.kind : "changed"), c.kind), " ");
-  if (c.kind !== "added") delta.append(value(c.before));
-  if (c.kind === "changed") delta.append(" ", make("span", "arrow", "→"), " ");
-  if (c.kind !== "removed") delta.append(value(c.after));
+  delta.append(...turned(c));
 
   const where = make("div", "where");
   where.append(c.before_report_id
@@ -129,6 +156,10 @@ if (live && window.EventSource) {
     });
   };
   button.addEventListener("click", () => { if (source) stop(seen ? "stopped after " + seen + " new" : ""); else start(); });
+  // The times of a feed that is followed do not stand still.
+  setInterval(() => {
+    if (source) for (const t of feed.querySelectorAll(".time time")) t.textContent = ago(new Date(t.dateTime));
+  }, 10000);
   addEventListener("pagehide", () => { if (source) source.close(); });
   live.hidden = false;
 }
