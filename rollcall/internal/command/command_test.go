@@ -321,6 +321,9 @@ func TestCompletionOfBash(t *testing.T) {
 		{"hosts ls -o ", "table json ndjson csv"},
 		{"completion ", "bash zsh fish --help -h"},
 		{"collect env=prod --priority b", "bulk"},
+		{"changes --f", "--follow"},
+		{"reports ", "ls show history metrics --help -h"},
+		{"diff web-1 os -o ", "table json ndjson csv"},
 	} {
 		words := strings.Split("rollcall "+test.typed, " ")
 		call := fmt.Sprintf(`source %s; COMP_WORDS=("$@"); COMP_CWORD=%d; _rollcall; echo "${COMPREPLY[*]}"`, path, len(words)-1)

@@ -56,7 +56,7 @@ func remedy(e *client.Error) string {
 	case "unknown_report_type":
 		return "The types are those that rollcall collect '*' --dry-run lists."
 	case "cursor_outdated":
-		return "The database was put back to an earlier state, so that the place in the feed means nothing any more: begin again."
+		return "The database was restored or has failed over, so that the place in the feed means nothing any more: begin again, with --since for what may be missing."
 	case "session_store_unavailable":
 		return "API tokens still work: set " + envToken + "; rollcall doctor says what is down."
 	case client.CodeNotRollcall:

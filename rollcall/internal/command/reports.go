@@ -72,9 +72,9 @@ type reportsShowCommand struct {
 
 // Help is what --help adds.
 func (reportsShowCommand) Help() string {
-	return `  rollcall reports show web-1 os                        the newest one
+	return `  rollcall reports show web-1 os                           the newest one
   rollcall reports show web-1 packages --as-of 2026-01-31  as it was then
-  rollcall reports show web-1 users --since             since when each value holds
+  rollcall reports show web-1 users --since                since when each value holds
 
 The paths are those that rollcall changes --path, rollcall reports history and rollcall reports metrics take.`
 }

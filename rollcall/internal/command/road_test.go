@@ -183,6 +183,7 @@ func (r road) reports() {
 	r.rc("reports", "show", "dead", "os").must(r.t, 1, "no report of this type yet", "rollcall collect")
 	r.rc("reports", "show", "sim-0001").must(r.t, 2, "a type such as os")
 	r.rc("reports", "ls", "--until", "2001-01-01T00:00:00Z").must(r.t, 0, "There are none.")
+	r.rc("reports", "ls", "--since", "1h", "-t", "os").must(r.t, 0, "sim-0001", "localhost")
 }
 
 // changes looks at what the simulated hosts have changed by now, which follows from their seed.
