@@ -68,3 +68,13 @@ type ReportFilter struct {
 	Since  time.Time // inclusive; zero means unbounded
 	Until  time.Time // exclusive; zero means unbounded
 }
+
+// A FactRow is what was asked for of one host's facts.
+type FactRow struct {
+	HostID      uuid.UUID
+	Host        string    // its name
+	ReportID    uuid.UUID // the report that saw these facts first
+	Since       time.Time // when it did
+	ConfirmedAt time.Time // when they were last seen to hold
+	Values      [][]byte  // JSON, one for each path of the question; nil: there was nothing
+}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -86,6 +87,20 @@ func (p feedPosition) before(tx string) feedPosition {
 	return feedPosition{life: p.life, tx: strconv.FormatUint(n-1, 10), id: uuid.Max}
 }
 
+// later returns the later one of two positions. The end of the feed may be seen to go back a little, where a transaction
+// that another database began cannot be told from one of ours yet; a reader must not go back with it.
+func later(a, b feedPosition) feedPosition {
+	x, _ := strconv.ParseUint(a.tx, 10, 64) // both have been read or made before
+	y, _ := strconv.ParseUint(b.tx, 10, 64)
+	if x > y {
+		return a
+	}
+	if x == y && bytes.Compare(a.id[:], b.id[:]) > 0 {
+		return a
+	}
+	return b
+}
+
 // readPosition reads a cursor of the feed; the empty one is its beginning.
 func readPosition(cursor, life string) (feedPosition, error) {
 	if cursor == "" {
@@ -143,7 +158,7 @@ func (s *Store) Changes(ctx context.Context, scope fleet.Scope, f ChangeFilter, 
 	if err != nil {
 		return ChangePage{}, fail(err, "reading the feed of changes")
 	}
-	out := ChangePage{Position: end.String(), More: len(changes) > limit}
+	out := ChangePage{Position: later(from, end).String(), More: len(changes) > limit}
 	for _, c := range changes[:min(limit, len(changes))] {
 		c.Cursor = feedPosition{life: life, tx: c.tx, id: c.ID}.String()
 		out.Items = append(out.Items, c.Change)

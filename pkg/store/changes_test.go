@@ -263,6 +263,10 @@ func TestCursorsOfTheFeed(t *testing.T) {
 	if page, err = read(page.Items[0].Cursor); err != nil || len(page.Items) != 0 {
 		t.Errorf("after the last change came %+v, %v", page, err)
 	}
+	ahead := store.FeedCursor(t, end.Position, "9000000000000000000")
+	if page, err = read(ahead); err != nil || page.Position != ahead {
+		t.Errorf("the position after a cursor beyond the end is %q, %v; want the cursor", page.Position, err)
+	}
 	for _, cursor := range []string{"x", "eA", "****", "ZiBhIGIgYw", end.Position + end.Position, "now "} {
 		if _, err := read(cursor); fleet.KindOf(err) != fleet.Invalid {
 			t.Errorf("cursor %q: %v", cursor, err)

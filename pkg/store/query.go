@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/rollcallhq/rollcall/pkg/facts"
@@ -22,23 +21,22 @@ type FactQuery struct {
 	At       time.Time       // as the facts stood then; zero: now
 }
 
-// FactRow is what was asked for of one host.
-type FactRow struct {
-	HostID      uuid.UUID
-	Host        string
-	ReportID    uuid.UUID // the report that saw these facts first
-	Since       time.Time // when it did
-	ConfirmedAt time.Time // when they were last seen to hold
-	Values      [][]byte  // JSON, one for each path of the question; nil: there was nothing
-}
-
 // QueryFacts yields the facts of each host that has any, by the hosts' names, as they arrive from the database: there is
 // no bound on their number. A host is in the answer if it was there at that time. An error is the last pair.
-func (s *Store) QueryFacts(ctx context.Context, scope fleet.Scope, q FactQuery) iter.Seq2[FactRow, error] {
-	return func(yield func(FactRow, error) bool) {
+func (s *Store) QueryFacts(ctx context.Context, scope fleet.Scope, q FactQuery) iter.Seq2[fleet.FactRow, error] {
+	return func(yield func(fleet.FactRow, error) bool) {
 		sql, args := factQuery(scope, q)
-		rows, _ := s.db.Query(ctx, sql, args)
-		var row FactRow
+		batch := &pgx.Batch{}
+		batch.Queue(longAnswer)
+		batch.Queue(sql, args)
+		results := s.db.SendBatch(ctx, batch)
+		defer func() { _ = results.Close() }()
+		if _, err := results.Exec(); err != nil {
+			yield(fleet.FactRow{}, fail(err, "asking for facts"))
+			return
+		}
+		rows, _ := results.Query()
+		var row fleet.FactRow
 		texts := make([]*string, len(q.Select))
 		into := []any{&row.HostID, &row.Host, &row.ReportID, &row.Since, &row.ConfirmedAt}
 		for i := range texts {
@@ -55,10 +53,13 @@ func (s *Store) QueryFacts(ctx context.Context, scope fleet.Scope, q FactQuery) 
 			return nil
 		})
 		if err != nil && !errors.Is(err, errEnough) {
-			yield(FactRow{}, fail(err, "asking for facts"))
+			yield(fleet.FactRow{}, fail(err, "asking for facts"))
 		}
 	}
 }
+
+// longAnswer lets the statement after it take as long as its reader does, within reason.
+const longAnswer = "select set_config('statement_timeout', '10min', true)"
 
 // errEnough ends an answer of which nobody wants to see more.
 var errEnough = errors.New("enough")

@@ -41,6 +41,7 @@ func describe(doc *huma.OpenAPI) {
 		{Name: "changes", Description: "What changed on which hosts and when, as a feed by cursor, as a stream, and grouped over the fleet. " +
 			"Paths are those of the facts, by key and never by position: packages.\"dpkg:openssl:amd64\".version. What could not be told for a while, " +
 			"and what a newer schema version says differently, is no change."},
+		{Name: "query", Description: "Facts over the fleet, now or as of any time."},
 		{Name: "metrics", Description: "What always changes on a host, over time."},
 		{Name: "schedules", Description: "Collecting again and again."},
 		{Name: "health", Description: "How the process is."},

@@ -50,6 +50,15 @@ func badHistories() []badInput {
 		{"a cursor that no history has answered with", history("type=os&path=name&cursor=nonsense"), 422, "invalid", "cursor"},
 		{"the history of an unknown host", read("/api/v1/hosts/UNKNOWN/history?type=os&path=name"), 404, "not_found", ""},
 
+		{"a query of no type", read("/api/v1/query"), 422, "required", "type"},
+		{"a query of an unknown type", read("/api/v1/query?type=weather"), 422, "unknown_report_type", "type"},
+		{"a query for a path that cannot be read", read("/api/v1/query?type=os&select=kernel,a..b"), 422, "invalid", "select"},
+		{"a query for 51 paths", read("/api/v1/query?type=os&select=a" + strings.Repeat(",a", 50)), 422, "invalid", "select"},
+		{"a query with a condition", read("/api/v1/query?type=os&where=x"), 422, "not_supported_yet", "where"},
+		{"a query by a selector that cannot be read", read("/api/v1/query?type=os&selector=env%3D%3D"), 422, "invalid_selector", "selector"},
+		{"a query in an unknown format", read("/api/v1/query?type=os&format=xml"), 422, "invalid", "format"},
+		{"a query as of what is no time", read("/api/v1/query?type=os&as_of=yesterday"), 422, "invalid", "as_of"},
+
 		{"metrics of no type", metrics("path=load"), 422, "required", "type"},
 		{"metrics of no path", metrics("type=os"), 422, "required", "path"},
 		{"metrics of an unknown type", metrics("type=weather&path=load"), 422, "unknown_report_type", "type"},

@@ -22,7 +22,6 @@ func (s *server) registerLater() {
 		{"createCollector", http.MethodPost, collectorsPath, "Add a custom collector", fleet.Admin},
 		{"createWebhook", http.MethodPost, "/webhooks", "Add a webhook", fleet.Admin},
 	})
-	registerCalls[laterQuery](s, []laterCall{{"query", http.MethodGet, "/query", "Ask for facts over the fleet", fleet.Viewer}})
 	registerCalls[laterAudit](s, []laterCall{{"listAudit", http.MethodGet, "/audit", "The audit log", fleet.Admin}})
 	registerCalls[ByID](s, []laterCall{
 		{"getUser", http.MethodGet, "/users/{id}", "A user", fleet.Admin},
@@ -52,14 +51,6 @@ type laterCall struct {
 
 // What the calls that are still to come may be asked.
 type (
-	laterQuery struct {
-		Type     string `query:"type"`
-		Where    string `query:"where"`
-		Select   string `query:"select"`
-		Selector string `query:"selector"`
-		AsOf     string `query:"as_of"`
-		Format   string `query:"format"`
-	}
 	laterAudit struct {
 		Paged
 		Actor    string `query:"actor"`

@@ -116,6 +116,7 @@ func (s *server) registerAll() {
 	s.registerReports()
 	s.registerDiff()
 	s.registerHistory()
+	s.registerQuery()
 	s.registerMetrics()
 	s.registerChanges()
 	s.registerSchedules()
