@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	changesPerPage = 100
+	changesPerPage = 75
 	groupsPerPage  = 50
+	maxPattern     = 512 // bytes that a pattern may have
 )
 
 // changesPage is all that changes.html may use.
@@ -37,6 +38,7 @@ type changesPage struct {
 // A changeRow is a change as a page shows it.
 type changeRow struct {
 	Change  fleet.Change
+	Path    string
 	Delta   delta
 	HostAt  string // the link to the host at that time
 	History string // the link to the history of the path
@@ -45,20 +47,29 @@ type changeRow struct {
 }
 
 func changeRows(changes []fleet.Change) []changeRow {
-	rows := make([]changeRow, len(changes))
+	rows, left := make([]changeRow, len(changes)), maxUnfolded
 	for i, c := range changes {
 		host := "/hosts/" + c.HostID.String()
 		rows[i] = changeRow{
 			Change: c, Delta: showDelta(c.Kind(), c.Before, c.After, unitAt(c.Type, c.Path)),
 			HostAt:  host + "?" + url.Values{"type": {c.Type}, "as_of": {iso(c.SeenAt)}}.Encode(),
-			History: host + "/history?" + url.Values{"type": {c.Type}, "path": {c.Path}}.Encode(),
-			Diff:    diffLink(c.BeforeReportID, c.AfterReportID),
+			History: historyLink(host, c.Type, c.Path), Path: cutName(c.Path),
+			Diff: diffLink(c.BeforeReportID, c.AfterReportID),
 		}
+		rows[i].Delta.spare(&left)
 		if c.BeforeSince != nil && c.Before != nil {
 			rows[i].Held = span(c.SeenAt.Sub(*c.BeforeSince))
 		}
 	}
 	return rows
+}
+
+// historyLink returns the address of the history of a path of the host at that address; empty for one that is too long.
+func historyLink(host, reportType, path string) string {
+	if len(path) > maxLink {
+		return ""
+	}
+	return host + "/history?" + url.Values{"type": {reportType}, "path": {path}}.Encode()
 }
 
 // diffLink returns the address of the difference of two reports, or of the later one if there is no other.
@@ -80,6 +91,7 @@ func unitAt(reportType, path string) unit {
 // A groupRow is a change that hosts have in common, as a page shows it.
 type groupRow struct {
 	Group fleet.ChangeGroup
+	Path  string
 	Delta delta
 	Each  string // the link to the changes one by one
 	More  int    // hosts that are not named
@@ -87,12 +99,18 @@ type groupRow struct {
 
 // groupRows returns the groups with links that keep the parameters of the page.
 func groupRows(groups []fleet.ChangeGroup, stay url.Values) []groupRow {
-	rows := make([]groupRow, len(groups))
+	rows, left := make([]groupRow, len(groups)), maxUnfolded
 	for i, g := range groups {
-		rows[i] = groupRow{
-			Group: g, Delta: showDelta(g.Kind(), g.Before, g.After, unitAt(g.Type, g.Path)), More: g.Hosts - len(g.Sample),
-			Each: link("/changes", stay, "group", "false", "type", g.Type, "path", g.Path, "since", iso(g.FirstSeen), "until", iso(g.LastSeen.Add(tickTime))),
+		path := g.Path
+		if len(path) > maxPattern {
+			path = ""
 		}
+		rows[i] = groupRow{
+			Path:  cutName(g.Path),
+			Group: g, Delta: showDelta(g.Kind(), g.Before, g.After, unitAt(g.Type, g.Path)), More: g.Hosts - len(g.Sample),
+			Each: link("/changes", stay, "group", "false", "type", g.Type, "path", path, "since", iso(g.FirstSeen), "until", iso(g.LastSeen.Add(tickTime))),
+		}
+		rows[i].Delta.spare(&left)
 	}
 	return rows
 }

@@ -123,8 +123,8 @@ func TestTheFeedHasPages(t *testing.T) {
 			path = strings.ReplaceAll(next[1], "&amp;", "&")
 		}
 	}
-	if pages != 3 || len(seen) != 250 {
-		t.Errorf("%d pages with %d changes, want 3 with 250", pages, len(seen))
+	if pages != 4 || len(seen) != 250 {
+		t.Errorf("%d pages with %d changes, want 4 with 250", pages, len(seen))
 	}
 	for path, n := range seen {
 		if n != 1 {

@@ -2,7 +2,6 @@ package ui
 
 import (
 	"net/http"
-	"net/url"
 
 	"github.com/google/uuid"
 
@@ -12,13 +11,14 @@ import (
 )
 
 // maxDifferences is how many differences a page shows.
-const maxDifferences = 300
+const maxDifferences = 200
 
 // diffPage is all that diff.html may use.
 type diffPage struct {
 	From, To fleet.Report
 	Changes  []differenceRow
 	Others   []differenceRow // that are no changes of the host
+	left     int             // bytes of values that can still be unfolded
 	More     int             // differences that are not shown
 	JSON     string
 	Swap     string // the link to the difference the other way round
@@ -56,6 +56,7 @@ func (s *Server) diff(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *diffPage) fill(d report.Diff) {
+	p.left = maxUnfolded
 	for _, c := range d.Comparison.Changes {
 		p.add(&p.Changes, c, "")
 	}
@@ -69,10 +70,12 @@ func (p *diffPage) add(to *[]differenceRow, d facts.Difference, why string) {
 		p.More++
 		return
 	}
-	row := differenceRow{Path: d.Path.String(), Delta: showDelta(string(d.Kind()), d.Before, d.After, unitOf(p.From.Type, d.Path)), Why: why}
+	path := d.Path.String()
+	row := differenceRow{Path: cutName(path), Delta: showDelta(string(d.Kind()), d.Before, d.After, unitOf(p.From.Type, d.Path)), Why: why}
 	if p.From.HostID == p.To.HostID && len(d.Path) > 0 {
-		row.History = "/hosts/" + p.To.HostID.String() + "/history?" + url.Values{"type": {p.To.Type}, "path": {row.Path}}.Encode()
+		row.History = historyLink("/hosts/"+p.To.HostID.String(), p.To.Type, path)
 	}
+	row.Delta.spare(&p.left)
 	*to = append(*to, row)
 }
 

@@ -74,6 +74,7 @@ type builder struct {
 	unavailable []reasoned
 	unknown     map[string]*unknown
 	rows        int
+	unfolded    int // bytes that are left for values that can be unfolded
 }
 
 type reasoned struct {
@@ -84,7 +85,7 @@ type reasoned struct {
 // showFacts returns the facts for a page. What is too much for one is left out and said to be.
 func showFacts(report fleet.Report, q factsQuery) factsView {
 	q.Search = strings.ToLower(strings.TrimSpace(q.Search))
-	b := &builder{factsQuery: q, unknown: map[string]*unknown{}}
+	b := &builder{factsQuery: q, unknown: map[string]*unknown{}, unfolded: maxUnfolded}
 	for path, reason := range report.Unavailable {
 		if pattern, err := facts.ParsePattern(path); err == nil {
 			b.unavailable = append(b.unavailable, reasoned{pattern, reason})
@@ -185,8 +186,10 @@ func (b *builder) leaf(path facts.Path, raw json.RawMessage, into *card) {
 	if len(path) > 2 {
 		name = strings.Join(path[1:], ".")
 	}
+	v := showValue(raw, unitOf(b.Type, path))
+	v.spare(&b.unfolded)
 	into.Rows = append(into.Rows, factRow{
-		Name: name, Path: path.String(), Value: showValue(raw, unitOf(b.Type, path)), Since: b.since(path), History: b.history(path),
+		Name: cutName(name), Path: cutName(path.String()), Value: v, Since: b.since(path), History: b.history(path),
 	})
 }
 
@@ -213,10 +216,11 @@ func (b *builder) since(path facts.Path) time.Time {
 }
 
 func (b *builder) history(path facts.Path) string {
-	if b.History == "" {
+	text := path.String()
+	if b.History == "" || len(text) > maxLink {
 		return ""
 	}
-	return b.History + "?" + url.Values{"type": {b.Type}, "path": {path.String()}}.Encode()
+	return b.History + "?" + url.Values{"type": {b.Type}, "path": {text}}.Encode()
 }
 
 // notKnown notes that the value at the path is null, and why.
@@ -241,7 +245,7 @@ func (b *builder) note(reason, path string) {
 		u.More++
 		return
 	}
-	u.Paths = append(u.Paths, path)
+	u.Paths = append(u.Paths, cutName(path))
 }
 
 func child(path facts.Path, name string) facts.Path {
@@ -253,7 +257,7 @@ func title(path facts.Path) string {
 	if len(path) == 0 {
 		return "General"
 	}
-	return strings.Join(path, " › ")
+	return cutName(strings.Join(path, " › "))
 }
 
 // kindOfJSON returns the first byte of a value, which tells its kind.

@@ -156,3 +156,41 @@ func TestMetricsAreCharts(t *testing.T) {
 	past := page + "&as_of=" + url.QueryEscape(now.Add(-24*time.Hour*20).Format(time.RFC3339))
 	s.lacks(s.see(past, http.StatusOK), "<svg")
 }
+
+// TestWhatAHostMakesUpIsBounded is about names and values of a size that only malice or a bug makes.
+func TestWhatAHostMakesUpIsBounded(t *testing.T) {
+	t.Parallel()
+	s := newSiteWithFeed(t)
+	h := s.host("web-1")
+	document := func(fill string) string {
+		var entries []string
+		for i := range 220 {
+			entries = append(entries, fmt.Sprintf(`"%s%d":{"a":"%s","b":{"c":{"d":"%s"}},"e":1}`, strings.Repeat("n", 1000), i, strings.Repeat(fill, 1500), strings.Repeat(fill, 1500)))
+		}
+		return `{"list":{` + strings.Join(entries, ",") + `},"long":"` + strings.Repeat(fill, 20_000) + `","wide":{"x":{` + wide(900) + `},"y":{` + wide(900) + `}}}`
+	}
+	now := time.Now()
+	s.collect(h, now.Add(-time.Minute), nil, finding("os", document("<"), ""))
+	s.collect(h, now, nil, finding("os", document(">"), ""))
+	page := "/hosts/" + h.ID.String()
+	report := "/reports/" + s.reportOf(h, "os")
+	link := regexp.MustCompile(`href="(/reports/[^"]+/diff\?to=[^"]+)"`).FindStringSubmatch(s.see("/changes?group=false", http.StatusOK))
+	if link == nil {
+		t.Fatal("no difference to look at")
+	}
+	for _, path := range []string{"/", "/changes", "/changes?group=false", page, page + "?type=os", page + "?type=os&table=list", report, link[1]} {
+		body := s.see(path, http.StatusOK)
+		t.Logf("%d bytes: %s", len(body), path)
+		if len(body) > 600_000 { // where &lt; is four bytes
+			t.Errorf("GET %s has %d bytes", path, len(body))
+		}
+	}
+}
+
+func wide(n int) string {
+	var fields []string
+	for i := range n {
+		fields = append(fields, fmt.Sprintf(`"f%d":%d`, i, i))
+	}
+	return strings.Join(fields, ",")
+}

@@ -103,7 +103,9 @@ func (s *Server) charts(r *http.Request, report fleet.Report, pattern facts.Patt
 	}
 	for i, one := range series {
 		if i >= chartsPerPage {
-			v.More = append(v.More, choice{Text: one.Path, Link: here("metric", one.Path)})
+			if len(one.Path) <= maxPattern {
+				v.More = append(v.More, choice{Text: cutName(one.Path), Link: here("metric", one.Path)})
+			}
 			continue
 		}
 		path, err := facts.ParsePath(one.Path)
@@ -119,7 +121,8 @@ func (s *Server) charts(r *http.Request, report fleet.Report, pattern facts.Patt
 			in = large()
 		}
 		c := draw(one, u, isCounter(path), in, since, until, step)
-		if one.Path != v.Pattern {
+		c.Name = cutName(c.Name)
+		if one.Path != v.Pattern && len(one.Path) <= maxPattern {
 			c.Link = here("metric", one.Path)
 		}
 		v.Charts = append(v.Charts, c)
@@ -142,7 +145,7 @@ func (v *metricsView) sort(report fleet.Report) (numbers []facts.Path) {
 			numbers = append(numbers, slices.Clone(path))
 		case kind == 'n' || (kind == '{' || kind == '[') && isEmpty(raw):
 		case len(v.Others) < rowsPerTable/2:
-			v.Others = append(v.Others, factRow{Name: strings.Join(path, "."), Path: path.String(), Value: showValue(raw, unitOf(report.Type, path))})
+			v.Others = append(v.Others, factRow{Name: cutName(strings.Join(path, ".")), Path: cutName(path.String()), Value: showValue(raw, unitOf(report.Type, path))})
 		}
 	}
 	return numbers
@@ -174,7 +177,9 @@ func generalised(paths []facts.Path) []string {
 				text = at.before + ".*." + at.after
 			}
 		})
-		found[text] = true
+		if len(text) <= maxPattern {
+			found[text] = true
+		}
 	}
 	patterns := slices.SortedFunc(maps.Keys(found), natural)
 	return patterns[:min(len(patterns), maxPatterns)]

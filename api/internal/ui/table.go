@@ -14,6 +14,9 @@ import (
 // sampled is how many entries of a keyed list are looked at to find out what its columns are.
 const sampled = 20
 
+// maxColumns is how many members the entries of a keyed list have that is shown as a table.
+const maxColumns = 40
+
 // A table is a keyed list: an object whose values are objects with the same members.
 type table struct {
 	ID      string // for links
@@ -72,7 +75,7 @@ func isKeyed(fields []member) bool {
 	n := min(len(fields), sampled)
 	// On average an entry has three quarters of all members that occur; and one entry alone has several, or a name that
 	// is none of a field.
-	if n == 0 || len(counts) == 0 || 4*names < 3*n*len(counts) {
+	if n == 0 || len(counts) == 0 || len(counts) > maxColumns || 4*names < 3*n*len(counts) {
 		return false
 	}
 	return n > 1 || len(counts) >= 3 || strings.ContainsFunc(fields[0].Name, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') })
@@ -129,18 +132,20 @@ func (b *builder) fill(t *table, path facts.Path, shown []member) {
 		}
 	}
 	uses := b.usages(path, shown)
-	for _, name := range slices.SortedFunc(maps.Keys(names), natural) {
+	columns := slices.SortedFunc(maps.Keys(names), natural)
+	for _, name := range columns[:min(len(columns), maxColumns)] {
 		b.column(t, path, shown, entries, name)
 	}
 	for i, f := range shown {
 		p := child(path, f.Name)
-		row := tableRow{Name: f.Name, Since: b.since(p), History: b.history(p), Usage: uses[f.Name]}
+		row := tableRow{Name: cutName(f.Name), Since: b.since(p), History: b.history(p), Usage: uses[f.Name]}
 		t.Usage = t.Usage || row.Usage != nil
 		for _, c := range t.Columns {
 			v := cell(entries[i][c.Name], unitOf(b.Type, child(p, c.Name)))
 			if c.Number && v.Kind == "null" {
 				v.Kind = "null number"
 			}
+			v.spare(&b.unfolded)
 			row.Cells = append(row.Cells, v)
 		}
 		t.Rows = append(t.Rows, row)

@@ -13,7 +13,26 @@ import (
 const (
 	maxLine = 90   // runes of a value that stands in a line
 	maxFull = 4000 // bytes of a value that is unfolded
+	maxName = 200  // bytes of a name or path that is shown
+	maxLink = 600  // bytes of a path that is linked to
+
+	maxUnfolded = 80_000 // bytes of all values of a page that can be unfolded
 )
+
+// cutName returns a name or path that is not too long for a line.
+func cutName(name string) string {
+	if s, cut := head(name, maxName); cut {
+		return s + "…"
+	}
+	return name
+}
+
+// spare takes from v what can be unfolded if nothing is left for it.
+func (v *value) spare(left *int) {
+	if *left -= len(v.Full); *left < 0 {
+		v.Full, v.Cut = "", false
+	}
+}
 
 // A value is a JSON value as the pages show it.
 type value struct {
@@ -255,6 +274,19 @@ func showDelta(kind string, before, after []byte, u unit) delta {
 	d.Gained, d.Lost = lacking(now, old), lacking(old, now)
 	d.IsList = d.Gained != nil || d.Lost != nil // else only the order has changed
 	return d
+}
+
+// spare takes from d what can be unfolded if nothing is left for it.
+func (d *delta) spare(left *int) {
+	shown := []*value{&d.Before, &d.After}
+	if d.IsList {
+		shown = []*value{d.Gained, d.Lost}
+	}
+	for _, v := range shown {
+		if v != nil {
+			v.spare(left)
+		}
+	}
 }
 
 // lacking returns the items that others lack.
