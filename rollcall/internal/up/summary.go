@@ -97,10 +97,11 @@ func (u *run) printNext() error {
 	fmt.Fprintf(out, `
 Three things to try next:
   1. Look at this machine: %[1]s/
-  2. Sign in on the command line, and collect again:
+  2. Sign in on the command line, collect again, and see what has changed:
        rollcall login %[1]s --username admin
-       rollcall collect '*' --types os,memory --wait
-  3. Add a host over SSH: rollcall hosts add --help, or start again with --simulate 20.
+       rollcall collect '*' --wait
+       rollcall changes
+  3. Add a host over SSH: rollcall hosts add --help, or start again with --simulate 20 --drift 10%%.
      Without rollcall installed, say go run ./rollcall; the API is explained at %[1]s/docs.
 Ctrl-C stops everything.
 `, u.url())
