@@ -48,6 +48,9 @@ func readAddresses(r *reader, b bag) []address {
 	case r.reasonFor("ip_addr") != "":
 		return nil
 	}
+	if ipFailed(r.peek("ip_route")) {
+		r.lose(ReasonDenied, path)
+	}
 	return slices.Concat(addressesFromTrie(r.peek("ip_route"), b), addressesFromInet6(b.files["/proc/net/if_inet6"]))
 }
 

@@ -30,9 +30,15 @@ func readFirewall(r *reader) firewallFacts {
 	}
 	parts := splitParts(out, "nft", "iptables")
 	backend, rules := "nftables", tidyRules(parts["nft"])
-	if older := tidyRules(parts["iptables"]); len(rules) == 0 && len(older) > 0 {
+	older := tidyRules(parts["iptables"])
+	switch {
+	case strings.HasSuffix(parts["nft"], "#failed\n") && len(older) == 0:
+		// No rules because nobody told them, as in a container that may not ask, are not the same as no rules.
+		r.keep(ReasonDenied, path)
+		return firewallFacts{}
+	case strings.HasSuffix(parts["nft"], "#failed\n"), len(rules) == 0 && len(older) > 0:
 		backend, rules = "iptables", older
-	} else {
+	default:
 		rules = append(rules, older...)
 	}
 	sum := sha256.Sum256([]byte(strings.Join(rules, "\n")))

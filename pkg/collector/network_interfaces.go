@@ -102,6 +102,10 @@ func readInterfaces(r *reader, b bag) (map[string]interfaceFacts, map[string]int
 func readLinks(r *reader) map[string]ipLink {
 	links := map[string]ipLink{}
 	out := r.section("ip_link", "interfaces.*.type", "interfaces.*.perm_mac", "interfaces.*.vlan_id")
+	if strings.TrimSpace(out) == "" && ipFailed(r.peek("ip_route")) {
+		r.lose(ReasonDenied, "interfaces.*.type", "interfaces.*.perm_mac", "interfaces.*.vlan_id")
+		return links
+	}
 	if strings.TrimSpace(out) == "" {
 		r.lack(ReasonToolMissing, "interfaces.*.perm_mac")
 		return links

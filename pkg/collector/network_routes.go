@@ -45,6 +45,11 @@ const maxRoutes = 5000
 func readRoutes(r *reader, b bag) []routeFacts {
 	out := r.section("ip_route", "routes", "default", "primary_ip", "primary_mac")
 	if !strings.HasPrefix(out, "#inet\n") {
+		if ipFailed(out) {
+			// The kernel's own tables tell less of a route, and of fewer.
+			r.lose(ReasonDenied, "routes", "default", "primary_ip", "primary_mac")
+			r.warn("section ip_route: ip failed")
+		}
 		return slices.Concat(procRoutes(b.files["/proc/net/route"]), procRoutes6(b.files["/proc/net/ipv6_route"]))
 	}
 	parts := splitParts(out, familyV4, familyV6)
@@ -63,6 +68,9 @@ func readRoutes(r *reader, b bag) []routeFacts {
 	}
 	return routes
 }
+
+// ipFailed reports whether the host has an ip that fails, by what stands in the section ip_route.
+func ipFailed(out string) bool { return strings.HasPrefix(out, "#failed\n") }
 
 // routesFromJSON reads ip -j route show table all of one family.
 func routesFromJSON(out, family string) ([]routeFacts, error) {

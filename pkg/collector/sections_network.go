@@ -18,7 +18,12 @@ g /proc/net/sockstat /proc/net/sockstat6
 :`
 
 	// The local table repeats the addresses. A router's full table is cut at the cap, and said to be.
-	bodyIPRoute = `[ "$(ip -j link | head -c 1)" = '[' ] || { cat /proc/net/fib_trie; return 0; }
+	// An ip that cannot even name lo is broken, which is another thing than one that does not speak JSON.
+	bodyIPRoute = `if [ "$(ip -j link | head -c 1)" != '[' ]; then
+  have ip && [ -z "$(ip link)" ] && echo '#failed'
+  cat /proc/net/fib_trie
+  return 0
+fi
 echo '#inet'
 ip -j -4 route show table all
 echo '#inet6'
@@ -31,7 +36,7 @@ printf '=hosts_sha256 %s\n' "$(sha256sum </etc/hosts)"
 :`
 
 	bodyFirewall = `[ "$(id -u)" = 0 ] || return 0
-if have nft; then echo '#nft'; lim 5 nft -s list ruleset; fi
+if have nft; then echo '#nft'; lim 5 nft -s list ruleset || echo '#failed'; fi
 if have iptables-save && grep -q . /proc/net/ip_tables_names; then
   echo '#iptables'
   lim 5 iptables-save
