@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
 
 func TestTravellingThroughAHostsPast(t *testing.T) {
@@ -84,6 +86,32 @@ func TestHistoryOfAPath(t *testing.T) {
 		t.Fatal("a change has no link to the difference of its reports")
 	}
 	s.see(link[1], http.StatusOK, "1 difference", "kernel.release", "6.1.0-28", "6.1.0-27", "The other way round")
+}
+
+func TestWhatIsNoChangeIsSaidToBeNone(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, accounts{})
+	h := s.host("web-1")
+	now := time.Now()
+	s.collect(h, now.Add(-time.Minute), nil, finding("os", `{"a":1,"b":"x"}`, ""))
+	before := s.reportOf(h, "os")
+	partial := finding("os", `{"a":2,"b":null}`, "")
+	partial.Status, partial.Unavailable = fleet.ReportPartial, map[string]string{"b": "timed_out"}
+	s.collect(h, now, nil, partial)
+	s.see("/reports/"+before+"/diff", http.StatusOK, "1 difference<", "Not changes of the host", "one of the two reports could not tell")
+	s.see("/hosts/"+h.ID.String()+"?type=os", http.StatusOK, "This report is partial", "did not answer in time", "timed_out", "longer deadline")
+}
+
+func TestAHostThatNobodyCollectedLatelyHasAGap(t *testing.T) {
+	t.Parallel()
+	s := newSiteWithFeed(t)
+	h := s.host("web-1")
+	s.collect(h, time.Now().Add(-40*time.Hour), nil, kernel("6.1"))
+	s.see("/hosts/"+h.ID.String()+"?type=os", http.StatusOK, "A gap:", "nothing was collected for 40 h", "6.1")
+	s.collect(h, time.Now(), nil, kernel("6.1")) // the facts held before and after
+	s.lacks(s.see("/hosts/"+h.ID.String()+"?type=os", http.StatusOK, "6.1"), "A gap:")
+	history := s.see("/hosts/"+h.ID.String()+"/history?type=os&path=kernel.release", http.StatusOK, "6.1")
+	s.lacks(history, "nobody looked")
 }
 
 func TestFactsAreReadable(t *testing.T) {
