@@ -17,3 +17,11 @@ func WithStreamAgain(after time.Duration) Option {
 		return nil
 	}
 }
+
+// WithAnswerSilence sets how long an answer that is read as it comes may say nothing.
+func WithAnswerSilence(most time.Duration) Option {
+	return func(c *Client) error {
+		c.streams.answer = most
+		return nil
+	}
+}

@@ -15,15 +15,17 @@ const streamMisses = 3
 // maxStreamAgain is how long a follower asks without events at most before it tries them again.
 const maxStreamAgain = 16 * time.Minute
 
-// streamTimes are how long a follower waits for events. The server speaks at once and then every 15 s.
+// streamTimes are how long a stream may be silent. Of events the server speaks at once and then every 15 s.
 type streamTimes struct {
 	first time.Duration // for the first sign of life: whatever is between holds the events back
 	later time.Duration // for the next one
 	again time.Duration // before it tries again where they could not be had; each time twice as long
+
+	answer time.Duration // for more of an answer that is read as it comes: one to a hard question begins late
 }
 
 func defaultStreamTimes() streamTimes {
-	return streamTimes{first: 10 * time.Second, later: 50 * time.Second, again: time.Minute}
+	return streamTimes{first: 10 * time.Second, later: 50 * time.Second, again: time.Minute, answer: 2 * time.Minute}
 }
 
 // errNoStream says that events cannot be had, and polling can.

@@ -56,6 +56,7 @@ type call struct {
 	timeout time.Duration
 	again   bool // whether it is safe to send it twice
 	open    bool // whether it says nothing of who asks
+	stream  bool // whether a good answer is read as it comes; the timeout is then for each silence
 }
 
 // newCall returns a call below /api/v1. What it is safe to send again follows from the method, and for a POST from the
@@ -88,11 +89,12 @@ func (r *call) withBody(media string, body any) error {
 	return nil
 }
 
-// An answer is what came back, read whole.
+// An answer is what came back, read whole unless it has a body.
 type answer struct {
 	status  int
 	header  http.Header
 	content []byte
+	body    *body // of a good answer that is read as it comes; else nil
 }
 
 func (c *Client) get(ctx context.Context, path string, query url.Values, out any) error {
@@ -172,8 +174,11 @@ func (c *Client) identified(ctx context.Context, r call) (answer, error) {
 	return c.try(ctx, r, fresh)
 }
 
-// try sends the call once and reads the answer.
+// try sends the call once and reads the answer, unless that is read as it comes.
 func (c *Client) try(ctx context.Context, r call, token string) (answer, error) {
+	if r.stream {
+		return c.begin(ctx, r, token)
+	}
 	tryCtx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	res, err := c.send(tryCtx, r, token)
@@ -181,14 +186,20 @@ func (c *Client) try(ctx context.Context, r call, token string) (answer, error) 
 		return answer{}, c.failed(ctx, r, err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	content, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	content, err := c.whole(ctx, r, res.Body)
+	return answer{status: res.StatusCode, header: res.Header, content: content}, err
+}
+
+// whole reads the whole of an answer.
+func (c *Client) whole(ctx context.Context, r call, body io.Reader) ([]byte, error) {
+	content, err := io.ReadAll(io.LimitReader(body, maxAnswer+1))
 	if err != nil {
-		return answer{}, c.failed(ctx, r, err)
+		return nil, c.failed(ctx, r, err)
 	}
 	if len(content) > maxAnswer {
-		return answer{}, fmt.Errorf("reading the answer to %s %s: it has more than %d MiB", r.method, r.path, maxAnswer>>20)
+		return nil, fmt.Errorf("reading the answer to %s %s: it has more than %d MiB", r.method, r.path, maxAnswer>>20)
 	}
-	return answer{status: res.StatusCode, header: res.Header, content: content}, nil
+	return content, nil
 }
 
 // send sends the call once. The caller closes the body of the response.

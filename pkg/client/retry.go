@@ -37,7 +37,8 @@ func (c *Client) pause(r call, tried int, a answer, err error) (time.Duration, b
 	own := min(c.retryWait<<min(tried, 10), maxPause)
 	if err != nil {
 		_, lost := errors.AsType[*TransportError](err)
-		return own, lost
+		tooHard := r.stream && errors.Is(err, context.DeadlineExceeded) // and would be so again
+		return own, lost && !tooHard
 	}
 	asked, said := retryAfter(a.header, time.Now())
 	switch {
