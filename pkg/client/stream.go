@@ -65,7 +65,7 @@ func (b *body) Close() error {
 // timeout of the call bounds each silence.
 func (c *Client) begin(ctx context.Context, r call, token string) (answer, error) {
 	b := newBody(ctx, r.timeout)
-	res, err := c.send(b.ctx, r, token) //nolint:bodyclose // it is closed with b
+	res, err := c.send(b.ctx, r, token) //nolint:bodyclose,contextcheck // it is closed with b, whose context is one of ctx
 	if err != nil {
 		_ = b.Close()
 		return answer{}, c.failed(ctx, r, b.why(err))
