@@ -17,12 +17,12 @@ func kernel(release string) fleet.Finding {
 	return finding("os", `{"kernel":{"release":"`+release+`"}}`, "")
 }
 
-// upgraded stores two hosts of env=prod and one of env=test whose kernels were upgraded, the last one differently.
-func upgraded(s *site) (web1, web2, db1 fleet.Host) {
+// upgraded stores two hosts of env=prod and one of env=test whose kernels were upgraded 10, 9 and 8 minutes before now,
+// the last one differently.
+func upgraded(s *site, now time.Time) (web1, db1 fleet.Host) {
 	s.t.Helper()
-	web1, web2, db1 = s.host("web-1", "env", "prod"), s.host("web-2", "env", "prod"), s.host("db-1", "env", "test")
-	now := time.Now()
-	for i, h := range []fleet.Host{web1, web2, db1} {
+	web1, db1 = s.host("web-1", "env", "prod"), s.host("db-1", "env", "test")
+	for i, h := range []fleet.Host{web1, s.host("web-2", "env", "prod"), db1} {
 		s.collect(h, now.Add(-time.Hour), nil, kernel("6.1.0-27"))
 		release := "6.1.0-28"
 		if h.ID == db1.ID {
@@ -30,13 +30,13 @@ func upgraded(s *site) (web1, web2, db1 fleet.Host) {
 		}
 		s.collect(h, now.Add(time.Duration(i-10)*time.Minute), nil, kernel(release))
 	}
-	return web1, web2, db1
+	return web1, db1
 }
 
 func TestChangesAreGroupedByWhatIsTheSame(t *testing.T) {
 	t.Parallel()
 	s := newSiteWithFeed(t)
-	web1, _, _ := upgraded(s)
+	web1, _ := upgraded(s, time.Now())
 	first := s.see("/", http.StatusOK, "in the last 24 h", ">2 hosts</a>", ">1 host</a>", "kernel.release", "6.1.0-27", "6.1.0-28", "6.6.1", "3 changes")
 	s.see("/changes", http.StatusOK, ">2 hosts</a>", "6.1.0-28", `href="/hosts/`+web1.ID.String(), "the last 7 days")
 
@@ -51,7 +51,8 @@ func TestChangesAreGroupedByWhatIsTheSame(t *testing.T) {
 func TestTheFeedIsFiltered(t *testing.T) {
 	t.Parallel()
 	s := newSiteWithFeed(t)
-	web1, _, _ := upgraded(s)
+	now := time.Now()
+	web1, _ := upgraded(s, now)
 	ask := func(values ...string) string {
 		q := url.Values{"group": {"false"}}
 		for i := 0; i < len(values); i += 2 {
@@ -80,8 +81,8 @@ func TestTheFeedIsFiltered(t *testing.T) {
 	has(ask("type", "os", "path", "kernel.*"), "web-1", "web-2", "db-1")
 	has(ask("type", "disks"))
 	has(ask("path", "*.version"))
-	has(ask("since", time.Now().Add(-9*time.Minute-30*time.Second).Format(time.RFC3339)), "web-2", "db-1")
-	has(ask("until", time.Now().UTC().Add(-9*time.Minute-30*time.Second).Format("2006-01-02T15:04:05")), "web-1")
+	has(ask("since", now.Add(-9*time.Minute-30*time.Second).Format(time.RFC3339)), "web-2", "db-1")
+	has(ask("until", now.UTC().Add(-9*time.Minute-30*time.Second).Format("2006-01-02T15:04:05")), "web-1")
 	for what, path := range map[string]string{
 		"no host of that name": ask("host", "web-9"), "position": ask("selector", "env="), "character": ask("path", "a..b"), "not a time": ask("since", "yesterday"),
 	} {
@@ -153,7 +154,7 @@ func TestChangesSayInWordsWhatHappened(t *testing.T) {
 func TestAScopedViewerSeesNothingOfOthers(t *testing.T) {
 	t.Parallel()
 	s := newSiteWithFeed(t)
-	web1, _, db1 := upgraded(s)
+	web1, db1 := upgraded(s, time.Now())
 	s.collect(db1, time.Now().Add(-time.Minute), fleet.Fail(fleet.CodeTCPRefused, nil))
 	hidden, visible := s.reportOf(db1, "os"), s.reportOf(web1, "os")
 	selector, err := fleet.ParseSelector("env=prod")

@@ -127,7 +127,7 @@ func TestFactsAreReadable(t *testing.T) {
 	body := s.see("/hosts/"+h.ID.String()+"?type=disks", http.StatusOK,
 		`<th scope="col">mountpoint</th>`, `<th scope="col">device</th>`, "252 GiB", "1 MiB", "50 % of 252 GiB", "<meter",
 		"/srv/&lt;script&gt;", "Nothing known in any: uuid", "2 entries", "may not read it", "no value",
-		"/history?path=filesystems.%22%2Fsrv%2F%3Cscript%3E%22", "just now")
+		"/history?path=filesystems.%22%2Fsrv%2F%3Cscript%3E%22", `<time datetime="`)
 	s.lacks(body, `<th scope="col">uuid</th>`, "<script>alert")
 }
 
@@ -192,7 +192,7 @@ func TestWhatAHostMakesUpIsBounded(t *testing.T) {
 	h := s.host("web-1")
 	document := func(fill string) string {
 		var entries []string
-		for i := range 220 {
+		for i := range 100 {
 			entries = append(entries, fmt.Sprintf(`"%s%d":{"a":"%s","b":{"c":{"d":"%s"}},"e":1}`, strings.Repeat("n", 1000), i, strings.Repeat(fill, 1500), strings.Repeat(fill, 1500)))
 		}
 		return `{"list":{` + strings.Join(entries, ",") + `},"long":"` + strings.Repeat(fill, 20_000) + `","wide":{"x":{` + wide(900) + `},"y":{` + wide(900) + `}}}`
