@@ -129,7 +129,7 @@ func TestTheFeedIsExactlyWhatChanged(t *testing.T) {
 	for name, reader := range readers {
 		eventually(t, 20*time.Second, name+" reading everything", func() error {
 			if n := len(reader.seen()); n < want {
-				return fmt.Errorf("%d changes of %d: %w", n, want, reader.failure())
+				return fmt.Errorf("%d changes of %d; it has ended with: %v", n, want, reader.failure()) //nolint:errorlint // it is only shown
 			}
 			return nil
 		})

@@ -17,7 +17,7 @@ type plantedChange struct {
 
 // enclosureSetup makes a machine of known facts out of this one. Files that tests change are copies, mounted in place
 // of the real ones, so that a plant does not also show as a mount. KIND is the kind of interface that the kernel can
-// make.
+// make, TOOLS are the programs that break later on.
 const enclosureSetup = `
 ip link set lo up
 mount -t sysfs sysfs /sys
@@ -42,6 +42,11 @@ printf 'Filename\tType\tSize\tUsed\tPriority\n' >"$DIR/swaps"
 sed 's/^microcode.*/microcode\t: 0x1/' /proc/cpuinfo >"$DIR/cpuinfo"
 echo 'root=/dev/planted quiet' >"$DIR/cmdline"
 for file in meminfo swaps cpuinfo cmdline; do mount --bind "$DIR/$file" "/proc/$file"; done
+
+for tool in $TOOLS; do
+  path=$(command -v $tool) && path=$(readlink -f "$path") || continue
+  cp "$path" "$DIR/$tool" && cp "$path" "$DIR/$tool.whole" && mount --bind "$DIR/$tool" "$path"
+done
 
 for n in 0 1; do
   ip link add standing$n address 02:00:00:00:00:1$n type $KIND
