@@ -16,16 +16,24 @@ type Type struct {
 // Builtin returns the built-in types in the order of their numbers. The slice is the caller's.
 func Builtin() []Type {
 	return []Type{
-		{Name: "os", Number: 1, SchemaVersion: 1, Sections: []string{"os", "dmi", "virt", "timesync", "kernels", "fqdn"}, read: readOS},
-		{Name: "cpu", Number: 2, SchemaVersion: 1, Sections: []string{"cpu"}, read: readCPU},
-		{Name: "memory", Number: 3, SchemaVersion: 1, Sections: []string{"mem"}, read: readMemory},
 		{
-			Name: "disks", Number: 4, SchemaVersion: 1,
-			Sections: []string{"mounts", "df", "blk", "lsblk", "md", "btrfs", "lvm", "zfs"}, read: readDisks,
+			Name: "os", Number: 1, SchemaVersion: 2, Revisions: []Revision{{2, []string{"utc_offset_s"}}},
+			Sections: []string{"os", "dmi", "virt", "timesync", "kernels", "fqdn"}, read: readOS,
+		},
+		{Name: "cpu", Number: 2, SchemaVersion: 1, Sections: []string{"cpu"}, read: readCPU},
+		{
+			Name: "memory", Number: 3, SchemaVersion: 2, Revisions: []Revision{{2, []string{"hugepages"}}},
+			Sections: []string{"mem"}, read: readMemory,
 		},
 		{
-			Name: "network", Number: 5, SchemaVersion: 1,
-			Sections: []string{"net", "dns", "ip_link", "ip_addr", "ip_route", "firewall"}, read: readNetwork,
+			Name: "disks", Number: 4, SchemaVersion: 2,
+			Revisions: []Revision{{2, []string{"filesystems", "block.*.kname", "zfs_pools.*.dedup"}}},
+			Sections:  []string{"mounts", "df", "blk", "lsblk", "md", "btrfs", "lvm", "zfs"}, read: readDisks,
+		},
+		{
+			Name: "network", Number: 5, SchemaVersion: 2,
+			Revisions: []Revision{{2, []string{"interfaces", "routes", "default", "primary_ip", "primary_mac", "dns.options", "firewall"}}},
+			Sections:  []string{"net", "dns", "ip_link", "ip_addr", "ip_route", "firewall"}, read: readNetwork,
 		},
 	}
 }
