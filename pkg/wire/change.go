@@ -22,7 +22,7 @@ type Change struct {
 	Before         json.RawMessage `json:"before" doc:"the former value, of any JSON type; null where there was nothing"`
 	After          json.RawMessage `json:"after" doc:"the new value, of any JSON type; null where there is nothing now"`
 	SeenAt         time.Time       `json:"seen_at" doc:"when the report that shows the new value was made"`
-	BeforeSince    *time.Time      `json:"before_since" doc:"since when the former value held; null where there was nothing, or where it is not known any more"`
+	BeforeSince    *time.Time      `json:"before_since" doc:"since when it was as before: since when the former value held, or since when there was nothing; null where it is not known any more"`
 	BeforeReportID *uuid.UUID      `json:"before_report_id" nullable:"true" format:"uuid" doc:"the report with the former value; null where its retention is over"`
 	AfterReportID  uuid.UUID       `json:"after_report_id" format:"uuid" doc:"the report with the new value"`
 }
