@@ -48,6 +48,7 @@ type commands struct {
 	Collect     collectCommand     `cmd:"" help:"Collect reports from hosts."`
 	Collections collectionsCommand `cmd:"" help:"What was asked of hosts, and how far it is."`
 	Reports     reportsCommand     `cmd:"" help:"What was learned from hosts."`
+	Query       queryCommand       `cmd:"" help:"Facts of many hosts, a line for each, now or as they were."`
 	Changes     changesCommand     `cmd:"" help:"What changed, when, on which hosts."`
 	Diff        diffCommand        `cmd:"" help:"How two reports differ: of a host at two times, or of two hosts."`
 	Schedules   schedulesCommand   `cmd:"" help:"When to collect what, again and again."`

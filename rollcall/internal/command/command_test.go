@@ -324,6 +324,9 @@ func TestCompletionOfBash(t *testing.T) {
 		{"changes --f", "--follow"},
 		{"reports ", "ls show history metrics --help -h"},
 		{"diff web-1 os -o ", "table json ndjson csv"},
+		{"que", "query"},
+		{"query os kernel.release --as", "--as-of"},
+		{"query os -o ", "table json ndjson csv"},
 	} {
 		words := strings.Split("rollcall "+test.typed, " ")
 		call := fmt.Sprintf(`source %s; COMP_WORDS=("$@"); COMP_CWORD=%d; _rollcall; echo "${COMPREPLY[*]}"`, path, len(words)-1)

@@ -42,6 +42,9 @@ func saysMore(err error) bool {
 // left is the error of a command that was interrupted and says what goes on without it.
 type left struct{ error }
 
+// aboutPaths is what to say to somebody whose path is none.
+const aboutPaths = `A path is names joined by dots, as rollcall reports show HOST TYPE lists them, in quotes for the shell: 'packages."dpkg:libc6:amd64".version'.`
+
 // remedy returns what to do about a refusal; empty if its own words say it.
 func remedy(e *client.Error) string {
 	switch e.Code {
@@ -63,7 +66,7 @@ func remedy(e *client.Error) string {
 		return "Check the address; rollcall doctor looks closer."
 	}
 	if slices.ContainsFunc(e.Errors, func(f wire.FieldProblem) bool { return f.Field == "path" }) {
-		return `A path is names joined by dots, as rollcall reports show HOST TYPE lists them, in quotes for the shell: 'packages."dpkg:libc6:amd64".version'.`
+		return aboutPaths
 	}
 	switch e.Status {
 	case http.StatusUnauthorized:

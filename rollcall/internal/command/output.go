@@ -28,8 +28,9 @@ type output struct {
 
 // A column is one of a table, and of CSV.
 type column[T any] struct {
-	name  string
-	value func(T) any
+	name     string
+	value    func(T) any
+	verbatim bool // whether the name stays as it is for programs
 }
 
 func col[T any](name string, value func(T) any) column[T] { return column[T]{name: name, value: value} }
@@ -153,7 +154,9 @@ func listCSV[T any](out *bufio.Writer, items iter.Seq2[T, error], columns []colu
 	w := csv.NewWriter(out) // which has no buffer but out's
 	row := make([]string, len(columns))
 	for i, c := range columns {
-		row[i] = strings.ReplaceAll(strings.ToLower(c.name), " ", "_")
+		if row[i] = c.name; !c.verbatim {
+			row[i] = strings.ReplaceAll(strings.ToLower(c.name), " ", "_")
+		}
 	}
 	if err := w.Write(row); err != nil {
 		return err
@@ -186,7 +189,7 @@ func listTable[T any](out, stderr io.Writer, items iter.Seq2[T, error], columns 
 	t := newTable(out)
 	header := make(table.Row, len(columns))
 	for i, c := range columns {
-		header[i] = c.name
+		header[i] = plain(c.name)
 	}
 	t.AppendHeader(header)
 	var failed error
@@ -215,6 +218,7 @@ func newTable(out io.Writer) table.Writer {
 	t.SetOutputMirror(out)
 	style := table.StyleLight
 	style.Options = table.OptionsNoBordersAndSeparators
+	style.Format = table.FormatOptions{} // nothing in capitals: names of columns may be those of facts
 	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
 	t.SetStyle(style)
 	t.SuppressTrailingSpaces()

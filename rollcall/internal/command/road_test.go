@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,7 +109,7 @@ func TestTheRoad(t *testing.T) {
 	r.run(t.Context(), adminPassword+"\n", "login", r.at, "--password-stdin").must(t, 0, "as admin (admin)")
 	r.rc("whoami", "-o", "json").must(t, 0, `"role": "admin"`)
 	r.rc("doctor").must(t, 0, "All is well", "database is ok", "You are admin")
-	for _, part := range []func(){r.hosts, r.imports, r.credentials, r.collect, r.collections, r.reports, r.changes, r.pasts, r.follow, r.hostKeys, r.schedules, r.tokens} {
+	for _, part := range []func(){r.hosts, r.imports, r.credentials, r.collect, r.collections, r.reports, r.changes, r.pasts, r.query, r.follow, r.hostKeys, r.schedules, r.tokens} {
 		part()
 	}
 	r.expire(t) // a session outlives its access token
@@ -227,6 +228,32 @@ func (r road) pasts() {
 	r.rc("reports", "history", "sim-0001", "memory", "huge.total").must(r.t, 1, "there is no fact at huge.total", "hugepages.total")
 	r.rc("reports", "metrics", "sim-0001", "memory", "available").must(r.t, 0, "available\nTIME  ")
 	r.rc("reports", "metrics", "sim-0001", "memory", "availabel").must(r.t, 1, "there is no metric at availabel")
+}
+
+// query asks for facts of all hosts, whose numbers of pages the changes have gone through.
+func (r road) query() {
+	pages := []string{"query", "memory", "hugepages.total", "-s", "simulated=true"}
+	with := func(more ...string) []string { return append(slices.Clone(pages), more...) }
+	cells := regexp.MustCompile(`HOST      hugepages.total\nsim-0001  64\nsim-0002  \d+\nsim-0003  64\n$`)
+	if now := r.rc(pages...).must(r.t, 0); !cells.MatchString(now.stdout) || now.stderr != "" {
+		r.t.Errorf("got\n%s%s\nwant %s", now.stdout, now.stderr, cells)
+	}
+	rows := strings.Split(strings.TrimSpace(r.rc(with("-o", "ndjson")...).must(r.t, 0).stdout), "\n")
+	var row struct{ Since time.Time }
+	if err := json.Unmarshal([]byte(rows[0]), &row); err != nil || len(rows) != 3 {
+		r.t.Fatalf("got %q, %v; want a line for each host", rows, err)
+	}
+	before := row.Since.Add(-time.Microsecond).Format(time.RFC3339Nano)
+	r.rc(with("--as-of", before)...).must(r.t, 0, "sim-0001  0")
+	r.rc(with("--as-of", "2001-01-01")...).must(r.t, 0, "There are none.")
+	r.rc(with("--as-of", "now")...).must(r.t, 0, "CONFIRMED", "sim-0001  64")
+	r.rc(with("-o", "csv")...).must(r.t, 0, "host,host_id,confirmed_at,hugepages.total\nsim-0001,", "Z,64\n")
+	r.rc("query", "memory", "huge.total", "-s", "name=sim-0001").must(r.t, 0, "No host has anything at huge.total; sim-0001 has hugepages.total")
+	r.rc("query", "os", "-s", "name=sim-0001").must(r.t, 0, "sim-0001  kernel.release")
+	r.rc("query", "os", "").must(r.t, 0, "localhost", `"kernel":{`)
+	r.rc("query", "weather").must(r.t, 1, "no such type")
+	r.rc("query", "os", "-s", "env =").must(r.t, 1, "A selector is")
+	r.rc(append([]string{"query", "os"}, strings.Fields(strings.Repeat("a ", 51))...)...).must(r.t, 1, "at most 50 paths")
 }
 
 // follow looks on while something changes.
