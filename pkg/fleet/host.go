@@ -116,6 +116,15 @@ type HostStatus struct {
 	Failures     int // failed tasks in a row
 }
 
+// A HostOutcome is how the last tasks of any number of hosts went.
+type HostOutcome struct {
+	State   TaskState // empty: none has ended yet
+	Code    Code      // empty where nothing failed
+	Enabled bool      // whether the hosts are collected from at all
+	Hosts   int
+	Sample  []HostRef // the first few by name
+}
+
 // A CredentialKind says how a credential lets us in.
 type CredentialKind string
 

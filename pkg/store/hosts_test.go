@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -303,4 +305,38 @@ func TestLocks(t *testing.T) {
 		}
 	}
 	refused(t, s, "locking no credential", fleet.NotFound, "not_found", func(tx *store.Store) error { return tx.LockCredential(t.Context(), uuid.New()) })
+}
+
+func TestHowTheHostsWent(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	for i := range 8 {
+		addHost(t, s, fmt.Sprintf("web-%d", i))
+	}
+	addHost(t, s, "off", func(h *fleet.Host) { h.Enabled = false })
+	_, messages := collect(t, s)
+	worker := aWorker(t, s)
+	for _, m := range messages {
+		c := claim(t, s, m, worker.ID)
+		e := ending(c, fleet.TaskSucceeded)
+		if c.Host.Name >= "web-6" {
+			e.State, e.Failure = fleet.TaskFailed, fleet.Fail(fleet.CodeAuthFailed, nil)
+		}
+		end(t, s, e)
+	}
+	addHost(t, s, "new")
+	outcomes, err := s.HostOutcomes(t.Context(), fleet.Everything())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, o := range outcomes {
+		got = append(got, fmt.Sprintf("%s %s %v %d %s", o.State, o.Code, o.Enabled, o.Hosts, namesOf(o.Sample, func(h fleet.HostRef) string { return h.Name })))
+	}
+	want := []string{
+		"  false 1 [off]", "  true 1 [new]", "failed auth_failed true 2 [web-6 web-7]", "succeeded  true 6 [web-0 web-1 web-2 web-3 web-4]",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("outcomes %q, want %q", got, want)
+	}
 }

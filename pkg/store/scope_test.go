@@ -164,6 +164,17 @@ func (l landscape) reads(ctx context.Context, s *store.Store) map[string]func(fl
 			hosts, err := s.HostsByName(ctx, scope, []string{"eu-1", "us-1", "none"})
 			return keysOf(hosts), err
 		},
+		"HostOutcomes": func(scope fleet.Scope) ([]string, error) {
+			outcomes, err := s.HostOutcomes(ctx, scope)
+			var seen []string
+			for _, o := range outcomes {
+				if o.Enabled { // the disabled ones have never been asked
+					seen = append(seen, namesOf(o.Sample, func(h fleet.HostRef) string { return h.Name })...)
+				}
+			}
+			slices.Sort(seen)
+			return seen, err
+		},
 		"HostStatuses": func(scope fleet.Scope) ([]string, error) {
 			statuses, err := s.HostStatuses(ctx, scope, l.ids)
 			return hostsOf(l, statuses), err

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/store"
 )
@@ -18,8 +16,7 @@ import (
 const (
 	overviewGroups      = 25
 	overviewCollections = 100
-	overviewHosts       = 20_000 // hosts beyond are not counted by how they went
-	overviewCounted     = 1_000  // groups that are counted by type
+	overviewCounted     = 1_000 // groups that are counted by type
 )
 
 // overviewPage is all that overview.html may use.
@@ -39,7 +36,6 @@ type overviewPage struct {
 type fleetStatus struct {
 	Total, Succeeded, Partial, Failed, Cancelled, Never, Disabled int
 	Codes                                                         []failing
-	Cut                                                           bool // whether there are more hosts than were counted
 }
 
 // failing is how many hosts failed with a code the last time.
@@ -123,58 +119,42 @@ func byType(groups []fleet.ChangeGroup, since url.Values) []typeCount {
 // fleetStatus counts the hosts by how their last task went.
 func (s *Server) fleetStatus(ctx context.Context, scope fleet.Scope) (fleetStatus, error) {
 	var f fleetStatus
-	codes, sample := map[fleet.Code]int{}, map[fleet.Code][]fleet.HostRef{}
-	for page := (fleet.Page{Limit: 1000}); ; {
-		hosts, next, err := s.Store.Hosts(ctx, scope, fleet.HostFilter{}, page)
-		if err != nil {
-			return f, err
-		}
-		ids := make([]uuid.UUID, len(hosts))
-		for i, h := range hosts {
-			ids[i] = h.ID
-			if !h.Enabled {
-				f.Disabled++
-			}
-		}
-		statuses, err := s.Store.HostStatuses(ctx, scope, ids)
-		if err != nil {
-			return f, err
-		}
-		f.Total += len(hosts)
-		f.Never += len(hosts) - len(statuses)
-		for _, h := range hosts {
-			st, ok := statuses[h.ID]
-			f.add(st.State)
-			if !ok || st.Code == "" {
-				continue
-			}
-			codes[st.Code]++
-			if len(sample[st.Code]) < maxSample {
-				sample[st.Code] = append(sample[st.Code], fleet.HostRef{ID: h.ID, Name: h.Name})
-			}
-		}
-		if next == "" || f.Total >= overviewHosts {
-			for _, c := range byCode(codes) {
-				f.Codes = append(f.Codes, failing{c, sample[c.Code]})
-			}
-			slices.SortStableFunc(f.Codes, func(a, b failing) int { return b.Tasks - a.Tasks })
-			f.Cut = next != ""
-			return f, nil
-		}
-		page.After = next
+	outcomes, err := s.Store.HostOutcomes(ctx, scope)
+	if err != nil {
+		return f, err
 	}
+	codes, sample := map[fleet.Code]int{}, map[fleet.Code][]fleet.HostRef{}
+	for _, o := range outcomes {
+		f.add(o)
+		if o.Code != "" {
+			codes[o.Code] += o.Hosts
+			sample[o.Code] = append(sample[o.Code], o.Sample...)
+		}
+	}
+	for _, c := range byCode(codes) {
+		hosts := sample[c.Code]
+		f.Codes = append(f.Codes, failing{c, hosts[:min(len(hosts), maxSample)]})
+	}
+	slices.SortStableFunc(f.Codes, func(a, b failing) int { return b.Tasks - a.Tasks })
+	return f, nil
 }
 
-func (f *fleetStatus) add(state fleet.TaskState) {
-	switch state {
+func (f *fleetStatus) add(o fleet.HostOutcome) {
+	f.Total += o.Hosts
+	if !o.Enabled {
+		f.Disabled += o.Hosts
+	}
+	switch o.State {
 	case fleet.TaskSucceeded:
-		f.Succeeded++
+		f.Succeeded += o.Hosts
 	case fleet.TaskPartial:
-		f.Partial++
+		f.Partial += o.Hosts
 	case fleet.TaskFailed:
-		f.Failed++
+		f.Failed += o.Hosts
 	case fleet.TaskCancelled:
-		f.Cancelled++
+		f.Cancelled += o.Hosts
 	case fleet.TaskQueued, fleet.TaskRunning: // no last task is in these
+	default:
+		f.Never += o.Hosts
 	}
 }
