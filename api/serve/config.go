@@ -39,6 +39,7 @@ type Config struct {
 	AdminPassword  string         // of the first admin; empty: generated
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	RateLimit      int            // requests a second and actor; 0: any number
+	QueueLimit     int            // with so many tasks waiting, bulk work is refused; 0: never
 
 	Registry *prometheus.Registry // where its metrics go and /metrics reads; nil: one of its own
 
@@ -78,6 +79,7 @@ func read(r *settings.Reader) Config {
 		AdminPassword:  r.Secret("ROLLCALL_ADMIN_PASSWORD", false, "", "password of the first admin, user admin; without it one is generated and printed once"),
 	}
 	c.RateLimit = r.IntOrOff("ROLLCALL_RATE_LIMIT", 1, 1_000_000, "requests a second and actor; signing in and unauthenticated calls are limited always")
+	c.QueueLimit = process.ReadQueueLimit(r)
 	if _, err := secret.ParseSealKeys(c.SealKeys); c.SealKeys != "" && err != nil {
 		r.Refuse("ROLLCALL_SEAL_KEYS", err)
 	}

@@ -109,7 +109,7 @@ func newServices(c Config, b *process.Backends, log *slog.Logger) (*services, er
 	if err != nil {
 		return nil, err
 	}
-	s.collections = collection.New(collection.Config{Store: b.Store, Queue: b.Queue, Log: log})
+	s.collections = collection.New(collection.Config{Store: b.Store, Queue: b.Queue, Log: log, QueueLimit: c.QueueLimit, Metrics: s.registry})
 	s.schedules = schedule.New(beat.Schedules(b.Store, s.collections, log))
 	return s, nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rollcallhq/rollcall/pkg/collector"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
@@ -22,16 +23,22 @@ type Config struct {
 	Store *store.Store
 	Queue *queue.Queue
 	Log   *slog.Logger
+
+	QueueLimit int                   // with so many tasks waiting, bulk work is refused, with twice as many normal work, too; 0: never
+	Metrics    prometheus.Registerer // where refused work is counted; nil: nowhere
 }
 
 // A Service triggers, cancels and retries collections.
 type Service struct {
 	Config
 	patience time.Duration // ringTimeout; tests that are not about it have more
+	gate     *gate
 }
 
 // New returns a Service.
-func New(c Config) *Service { return &Service{Config: c, patience: ringTimeout} }
+func New(c Config) *Service {
+	return &Service{Config: c, patience: ringTimeout, gate: newGate(c.QueueLimit, c.Log, c.Metrics)}
+}
 
 // A Request asks for a collection. Either Selector or HostIDs says from which hosts; the zero value of everything
 // else takes the defaults.
@@ -60,10 +67,21 @@ const ringLimit = 200
 const ringTimeout = time.Second
 
 // Trigger stores a collection on behalf of actor and rings for it. Nothing selected is an Invalid error of code
-// no_hosts; more than 50 hosts as interactive is refused; unknown hosts and report types are named.
+// no_hosts; more than 50 hosts as interactive is refused; unknown hosts and report types are named. With too many tasks
+// waiting, what is not interactive is an Exhausted error of code queue_full.
 func (s *Service) Trigger(ctx context.Context, actor fleet.Actor, r Request) (Triggered, error) {
+	if err := actor.Require(fleet.Operator); err != nil {
+		return Triggered{}, err
+	}
+	r, _, err := r.checked()
+	if err != nil {
+		return Triggered{}, err
+	}
+	if err := s.gate.pass(ctx, s.Store, r.Priority); err != nil { // before anything is begun
+		return Triggered{}, err
+	}
 	var c fleet.Collection
-	err := s.Store.InTx(ctx, func(tx *store.Store) error {
+	err = s.Store.InTx(ctx, func(tx *store.Store) error {
 		var err error
 		c, err = s.TriggerIn(ctx, tx, actor, r)
 		return err
@@ -71,10 +89,12 @@ func (s *Service) Trigger(ctx context.Context, actor fleet.Actor, r Request) (Tr
 	if err != nil {
 		return Triggered{}, err
 	}
+	s.gate.add(ctx, c.Counts.Total)
 	return Triggered{Collection: c, Delayed: !s.ring(ctx, c)}, nil
 }
 
-// TriggerIn stores a collection within the caller's transaction, without ringing for it: the relay does.
+// TriggerIn stores a collection within the caller's transaction, without ringing for it: the relay does. It does not
+// ask how much waits: Admit does.
 func (s *Service) TriggerIn(ctx context.Context, tx *store.Store, actor fleet.Actor, r Request) (fleet.Collection, error) {
 	if err := actor.Require(fleet.Operator); err != nil {
 		return fleet.Collection{}, err

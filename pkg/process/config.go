@@ -69,13 +69,26 @@ func ReadLog(r *settings.Reader) telemetry.Options {
 	}
 }
 
+// Bounds of the queue's limit: by default some twenty times everything of 10,000 hosts, and never more than can be counted
+// in a moment.
+const (
+	defaultQueueLimit = 200_000
+	maxQueueLimit     = 5_000_000
+)
+
+// ReadQueueLimit reads how many tasks may wait before bulk work is refused.
+func ReadQueueLimit(r *settings.Reader) int {
+	return r.Int("ROLLCALL_QUEUE_LIMIT", defaultQueueLimit, 1, maxQueueLimit,
+		"tasks that may wait before new bulk work is refused; normal work is at twice as many, interactive work never")
+}
+
 // Others names the variables that some process of Rollcall reads, so that one environment may serve all of them. It is
 // called after this process has read its own.
 func Others(r *settings.Reader) {
 	r.Known("ROLLCALL_HTTP_ADDR", "ROLLCALL_GRPC_ADDR", "ROLLCALL_OPS_ADDR", "ROLLCALL_SIGNING_KEY", "ROLLCALL_SIGNING_KEY_OLD",
 		"ROLLCALL_SEAL_KEYS", "ROLLCALL_OPEN_KEYS", "ROLLCALL_DOORS", "ROLLCALL_ADMIN_PASSWORD", "ROLLCALL_SITES",
 		"ROLLCALL_WORKER_CONCURRENCY", "ROLLCALL_WORKER_DRAIN", "ROLLCALL_LOCAL",
-		"ROLLCALL_RATE_LIMIT", "ROLLCALL_TRUSTED_PROXIES", "ROLLCALL_URL", "ROLLCALL_TOKEN", "ROLLCALL_DATA", "ROLLCALL_VERSION",
+		"ROLLCALL_RATE_LIMIT", "ROLLCALL_QUEUE_LIMIT", "ROLLCALL_TRUSTED_PROXIES", "ROLLCALL_URL", "ROLLCALL_TOKEN", "ROLLCALL_DATA", "ROLLCALL_VERSION",
 		"ROLLCALL_TEST_DATABASE_URL")
 }
 

@@ -15,6 +15,8 @@ const (
 	fireEvery = 250 * time.Millisecond
 	// misfireGrace is how late a moment may be fired before it counts as missed.
 	misfireGrace = time.Minute
+	// comeBack is after how long a moment is made up for that met a full queue.
+	comeBack = time.Minute
 )
 
 // Why a moment of a schedule made no collection.
@@ -22,6 +24,7 @@ const (
 	ReasonOverlap  = "overlap: the last collection has not ended"
 	ReasonMisfire  = "misfire: nothing could fire it in time"
 	ReasonOwner    = "owner: whoever defined the schedule may no longer collect"
+	ReasonFull     = "queue_full: " // what follows says how much waited, and when it is tried again
 	reasonRefused  = "refused: "
 	reasonNotFound = "owner: there is no such user any more"
 )
@@ -85,9 +88,15 @@ func (svc *Service) fire(ctx context.Context, tx *store.Store, s fleet.Schedule,
 	}
 	due, _ := table.Missed(*s.NextAt, now)
 	firing := fleet.Firing{ScheduleID: s.ID, DueAt: due, FiredAt: now}
+	next := nextOf(table, due)
 	err = tx.InTx(ctx, func(savepoint *store.Store) error {
 		var err error
-		if firing.CollectionID, firing.Reason, err = svc.collect(ctx, savepoint, s, due, now); err != nil {
+		firing.CollectionID, firing.Reason, err = svc.collect(ctx, savepoint, s, due, now)
+		if fleet.KindOf(err) == fleet.Exhausted {
+			firing.Reason, next = full(s, err, next, now)
+			err = nil
+		}
+		if err != nil {
 			return err
 		}
 		added, err := savepoint.AddFiring(ctx, firing)
@@ -99,11 +108,27 @@ func (svc *Service) fire(ctx context.Context, tx *store.Store, s fleet.Schedule,
 	if err != nil && !errors.Is(err, errFired) {
 		return firing, err
 	}
-	var next *time.Time
-	if at := table.Next(due); !at.IsZero() {
-		next = &at
-	}
 	return firing, tx.SetNextAt(ctx, s.ID, next)
+}
+
+// nextOf returns the moment after due; nil means never.
+func nextOf(table Timetable, due time.Time) *time.Time {
+	at := table.Next(due)
+	if at.IsZero() {
+		return nil
+	}
+	return &at
+}
+
+// full says what becomes of a moment that found too much waiting: with misfire once it is made up for as soon as it
+// can be, unless the next moment comes first; with misfire skip it is left out.
+func full(s fleet.Schedule, err error, next *time.Time, now time.Time) (string, *time.Time) {
+	reason := ReasonFull + fleet.MessageOf(err)
+	again := now.Add(comeBack).UTC().Truncate(time.Second)
+	if s.Misfire == fleet.MisfireSkip || next != nil && !again.Before(*next) {
+		return reason, next
+	}
+	return reason + " It is tried again at " + again.Format(time.RFC3339) + ".", &again
 }
 
 // collect makes the collection of a moment, or says why there is none.

@@ -137,7 +137,10 @@ func newDesk(t *testing.T) *desk {
 // due stores a schedule that has been due since the given time.
 func (d *desk) due(t *testing.T, s fleet.Schedule, since time.Duration) fleet.Schedule {
 	t.Helper()
-	s.Name, s.Cron, s.Selector, s.Enabled = "nightly", "@every 10m", "*", true
+	s.Name, s.Selector, s.Enabled = "nightly", "*", true
+	if s.Cron == "" {
+		s.Cron = "@every 10m"
+	}
 	stored, err := d.Add(t.Context(), d.admin, s)
 	if err != nil {
 		t.Fatal(err)
@@ -198,6 +201,81 @@ func TestFiring(t *testing.T) {
 				t.Errorf("it acted as %+v, want the schedule with its owner's role", d.triggered[0])
 			}
 		})
+	}
+}
+
+func TestAMomentThatMeetsAFullQueue(t *testing.T) {
+	t.Parallel()
+	full := fleet.Errorf(fleet.Exhausted, "Too much waits already.").WithCode("queue_full")
+	for _, tt := range []struct {
+		name    string
+		misfire fleet.Misfire
+		next    time.Duration // after the moment, of the next one by its timetable, which is fired within a second
+		again   bool
+	}{
+		{"is made up for", fleet.MisfireOnce, 10 * time.Minute, true},
+		{"is left out if that was asked for", fleet.MisfireSkip, 10 * time.Minute, false},
+		{"is left to the next one if that comes first", fleet.MisfireOnce, 30 * time.Second, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t)
+			d.answer = full
+			s := d.due(t, fleet.Schedule{Misfire: tt.misfire, Cron: "@every " + tt.next.String()}, 0)
+			before, err := d.store.Schedule(t.Context(), s.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			if fired, err := d.FireOne(t.Context()); err != nil || !fired {
+				t.Fatalf("FireOne = %v, %v", fired, err)
+			}
+			firings, _, err := d.store.Firings(t.Context(), s.ID, fleet.Page{})
+			if err != nil || len(firings) != 1 || firings[0].CollectionID != nil || !strings.HasPrefix(firings[0].Reason, schedule.ReasonFull+"Too much waits already.") {
+				t.Fatalf("firings = %+v, %v; want one that says why it made no collection", firings, err)
+			}
+			if got := strings.Contains(firings[0].Reason, "tried again at"); got != tt.again {
+				t.Errorf("the reason is %q, want it to say that it is tried again: %v", firings[0].Reason, tt.again)
+			}
+			after, err := d.store.Schedule(t.Context(), s.ID)
+			if err != nil || after.NextAt == nil {
+				t.Fatalf("the schedule = %+v, %v", after, err)
+			}
+			if !tt.again {
+				if got := after.NextAt.Sub(*before.NextAt); got != tt.next {
+					t.Errorf("it is due %s after the moment, want %s", got, tt.next)
+				}
+				return
+			}
+			if wait := after.NextAt.Sub(began); wait < 58*time.Second || wait > 70*time.Second {
+				t.Errorf("it is tried again after %s, want about a minute", wait)
+			}
+			d.answer = nil // and there is room again
+			now := time.Now().Add(-time.Second).Truncate(time.Second)
+			if err := d.store.SetNextAt(t.Context(), s.ID, &now); err != nil {
+				t.Fatal(err)
+			}
+			if fired, err := d.FireOne(t.Context()); err != nil || !fired {
+				t.Fatalf("FireOne = %v, %v", fired, err)
+			}
+			collections, _, err := d.store.Collections(t.Context(), fleet.Everything(), fleet.Page{})
+			if err != nil || len(collections) != 1 {
+				t.Errorf("%d collections, %v; want the one that was made up for", len(collections), err)
+			}
+		})
+	}
+}
+
+func TestAFullQueueHoldsNoOtherScheduleUp(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.answer = fleet.Errorf(fleet.Exhausted, "Too much waits already.").WithCode("queue_full")
+	d.due(t, fleet.Schedule{}, time.Minute)
+	if fired, err := d.FireOne(t.Context()); err != nil || !fired {
+		t.Fatalf("FireOne = %v, %v", fired, err)
+	}
+	if fired, err := d.FireOne(t.Context()); err != nil || fired {
+		t.Errorf("a further FireOne = %v, %v; want the refused one out of the way", fired, err)
 	}
 }
 

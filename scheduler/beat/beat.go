@@ -42,7 +42,9 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		}
 		log.InfoContext(ctx, "scheduling")
 		sweeper := collection.NewSweeper(b.Store, b.Queue, log, registry)
-		collections := collection.New(collection.Config{Store: b.Store, Queue: b.Queue, Log: log})
+		collections := collection.New(collection.Config{
+			Store: b.Store, Queue: b.Queue, Log: log, QueueLimit: c.QueueLimit, Metrics: registry,
+		})
 		schedules := schedule.New(Schedules(b.Store, collections, log))
 		g.Go(func() error { return sweeper.Relay(ctx) })
 		g.Go(func() error { return sweeper.Sweep(ctx) })
@@ -57,6 +59,9 @@ func Schedules(s *store.Store, collections *collection.Service, log *slog.Logger
 	return schedule.Config{
 		Store: s, Log: log, CheckTypes: collection.CheckReportTypes,
 		Trigger: func(ctx context.Context, tx *store.Store, actor fleet.Actor, sch fleet.Schedule, due time.Time) (fleet.Collection, error) {
+			if err := collections.Admit(ctx, tx, sch.Priority); err != nil {
+				return fleet.Collection{}, err
+			}
 			r := collection.Request{Selector: sch.Selector, ReportTypes: sch.ReportTypes, Priority: sch.Priority}
 			if !due.IsZero() {
 				r.Schedule = &fleet.Due{ScheduleID: sch.ID, At: due}

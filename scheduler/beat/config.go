@@ -13,6 +13,8 @@ type Config struct {
 	Version  string
 	Registry *prometheus.Registry // where its metrics go; nil: one of its own
 	OpsAddr  string               // where /healthz, /readyz and /metrics answer; empty: nowhere
+
+	QueueLimit int // with so many tasks waiting, schedules fire no bulk work; 0: never
 }
 
 // Read reads the scheduler's configuration from an environment in the form of os.Environ. Every bad value is in the error.
@@ -32,8 +34,9 @@ func Variables() []settings.Variable {
 
 func read(r *settings.Reader) Config {
 	c := Config{
-		Process: process.Read(r),
-		OpsAddr: r.ListenAddr("ROLLCALL_OPS_ADDR", ":9181", "where /healthz, /readyz, /health and /metrics answer"),
+		Process:    process.Read(r),
+		OpsAddr:    r.ListenAddr("ROLLCALL_OPS_ADDR", ":9181", "where /healthz, /readyz, /health and /metrics answer"),
+		QueueLimit: process.ReadQueueLimit(r),
 	}
 	return c
 }

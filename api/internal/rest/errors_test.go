@@ -127,6 +127,7 @@ func badInputs() []badInput {
 		{"an unknown priority", collect(`{"selector":"*","priority":"asap"}`), 422, "invalid", "priority"},
 		{"a deadline of a second", collect(`{"selector":"*","deadline_seconds":1}`), 422, "invalid", "deadline_seconds"},
 		{"a bound on how many at once", collect(`{"selector":"*","max_parallel":5}`), 422, "not_supported_yet", "max_parallel"},
+		{"bulk work while too much waits", collect(`{"selector":"*","priority":"bulk"}`), 429, "queue_full", ""},
 		{"an unknown collection", read("/api/v1/collections/UNKNOWN"), 404, "not_found", ""},
 		{"events of an unknown collection", read("/api/v1/collections/UNKNOWN/events"), 404, "not_found", ""},
 		{"tasks in an unknown state", read("/api/v1/collections/COLLECTION/tasks?state=lost"), 422, "invalid", "state"},
@@ -158,7 +159,7 @@ const forged = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiJhZG1pbiIsImV4cCI6
 
 func TestBadInput(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newBench(t, queueLimit(2)) // what furnish leaves waiting is between that and twice as much
 	ids := b.furnish(t)
 	for _, bad := range badInputs() {
 		t.Run(bad.what, func(t *testing.T) {
@@ -293,7 +294,8 @@ This page is written by a test: ` + "`go test ./api/internal/rest -run TestError
 Every refusal is a problem document (RFC 9457, ` + "`application/problem+json`" + `) with a stable ` + "`code`" + `, the bad fields in
 ` + "`errors[]`" + `, and the ` + "`request_id`" + ` under which the log has the details. It never echoes a value. What depends on others answers
 503 with ` + "`Retry-After`" + `: ` + "`database_unavailable`" + ` while PostgreSQL does not answer, ` + "`session_store_unavailable`" + ` while Redis does not and
-somebody asks with an access token; too many attempts answer 429, ` + "`rate_limited`" + `.
+somebody asks with an access token; too many attempts answer 429, ` + "`rate_limited`" + `. New work that is not
+interactive answers 429, ` + "`queue_full`" + `, with ` + "`Retry-After`" + ` while too many tasks wait: bulk work first (` + "`ROLLCALL_QUEUE_LIMIT`" + `).
 
 | input | call | status | code | field |
 |---|---|---|---|---|

@@ -43,6 +43,8 @@ type Options struct {
 	SealKeys      string
 	OpenKeys      string
 
+	QueueLimit int // with so many tasks waiting, bulk work is refused; 0: never
+
 	Log     telemetry.Options
 	Stdout  io.Writer
 	Stderr  io.Writer
@@ -128,7 +130,7 @@ func (u *run) run(ctx context.Context) error {
 	g.Go(func() error { return named("api", serve.Run(ctx, u.serve(), u.log.With("service", "api"))) })
 	g.Go(func() error { return named("worker", work.Run(ctx, u.work(), u.log.With("service", "worker"))) })
 	g.Go(func() error {
-		return named("scheduler", beat.Run(ctx, beat.Config{Process: u.config("scheduler"), Version: u.Version, Registry: u.registry}, u.log.With("service", "scheduler")))
+		return named("scheduler", beat.Run(ctx, beat.Config{Process: u.config("scheduler"), Version: u.Version, Registry: u.registry, QueueLimit: u.QueueLimit}, u.log.With("service", "scheduler")))
 	})
 	g.Go(func() error { return u.back.watch(ctx) })
 	g.Go(func() error {
@@ -165,6 +167,7 @@ func (u *run) serve() serve.Config {
 	return serve.Config{
 		Process: u.config("api"), Version: u.Version, HTTPAddr: u.address(u.HTTP, "127.0.0.1:8080"), GRPCAddr: u.address(u.GRPC, "127.0.0.1:50051"),
 		SigningKey: []byte(u.keys.Signing), SealKeys: u.keys.Seal, Doors: serve.AllDoors(), AdminPassword: u.AdminPassword,
+		QueueLimit: u.QueueLimit,
 		Registry:   u.registry,
 		FirstAdmin: func(password string) { u.password = password },
 		Serving:    func() { close(u.serving) },
