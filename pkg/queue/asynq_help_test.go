@@ -42,6 +42,18 @@ func redisURL(t *testing.T) string {
 // pass lets fake time pass.
 func pass(d time.Duration) { <-time.After(d) }
 
+// within returns what comes out of c, and fails the test if that takes longer.
+func within[T any](t *testing.T, c <-chan T, d time.Duration) T {
+	t.Helper()
+	select {
+	case value := <-c:
+		return value
+	case <-time.After(d):
+		t.Fatalf("waited in vain for %s", d)
+		panic("unreachable")
+	}
+}
+
 // A cable is a client's way to Redis, which can be cut and can lose an answer.
 type cable struct {
 	mu    sync.Mutex

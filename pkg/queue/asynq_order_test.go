@@ -33,7 +33,7 @@ func orderOf(t *testing.T, url string, strict bool) string {
 		}
 		return nil
 	})
-	<-done
+	within(t, done, time.Minute)
 	return order
 }
 
@@ -87,7 +87,7 @@ func TestAsynqPriorities(t *testing.T) {
 			asked := time.Now()
 			pass(3 * time.Minute)
 			close(release)
-			if waited := (<-urgent).Sub(asked); waited < 3*time.Minute {
+			if waited := within(t, urgent, time.Minute).Sub(asked); waited < 3*time.Minute {
 				t.Errorf("the urgent task waited %s, want it to wait for the long ones", waited)
 			}
 		})
@@ -116,7 +116,7 @@ func TestAsynqQueuesAreFirstInFirstOutAndRetriesGoToTheTail(t *testing.T) {
 			}
 			return nil
 		})
-		<-done
+		within(t, done, time.Minute)
 		if want := []string{"a", "b", "c", "a"}; !slices.Equal(order, want) {
 			t.Errorf("they ran as %v, want %v", order, want)
 		}

@@ -145,7 +145,7 @@ func TestAsynqShutdown(t *testing.T) {
 			return nil
 		})
 		defer close(release)
-		<-working
+		within(t, working, time.Minute)
 		server.Stop()
 		pass(time.Minute)
 		if told.Load() != nil {
@@ -184,7 +184,7 @@ func TestAsynqCountsARetryWhenTheBaseContextEnds(t *testing.T) {
 			<-ctx.Done()
 			return nil // whatever it returns
 		})
-		<-working
+		within(t, working, time.Minute)
 		cancel()
 		pass(time.Second)
 		if info := infoOf(t, client, "a"); info.State != asynq.TaskStateRetry || info.Retried != 1 || info.LastErr != context.Canceled.Error() {

@@ -41,7 +41,7 @@ func TestAsynqAfterRedisLostItsData(t *testing.T) {
 		if err := errors.Join(ring("running"), ring("waiting")); err != nil {
 			t.Fatal(err)
 		}
-		<-runs
+		within(t, runs, time.Minute)
 		if err := client.FlushAll(ctx).Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +66,7 @@ func TestAsynqAfterRedisLostItsData(t *testing.T) {
 		if err := ring("waiting"); err != nil {
 			t.Fatal(err)
 		}
-		if id := <-runs; id != "waiting" {
+		if id := within(t, runs, time.Minute); id != "waiting" {
 			t.Errorf("%s ran", id)
 		}
 		inspector := asynq.NewInspectorFromRedisClient(client)
