@@ -31,7 +31,8 @@ type learned struct {
 	partial   bool                  // a report is partial
 	failure   *fleet.Failure        // of the attempt as a whole
 	machineID string
-	blocked   bool // the failure is ours, such as a database that does not answer, and says nothing about the host
+	ended     fleet.Termination // of what ran on the host
+	blocked   bool              // the failure is ours, such as a database that does not answer, and says nothing about the host
 	began     time.Time
 }
 
@@ -80,7 +81,11 @@ func (w *Worker) ask(ctx context.Context, claim *store.Claim, c conn, l learned)
 		l.failure = fleet.Fail(fleet.CodeInternal, err)
 		return l
 	}
-	output, err := c.Run(ctx, plan.Command(), plan.Script(), remote.RunOptions{MaxStdout: plan.MaxOutput()})
+	output, err := c.Run(ctx, plan.Command(), plan.Script(), remote.RunOptions{
+		MaxStdout: plan.MaxOutput(),
+		Stop:      func(stdout []byte) remote.Stop { return stopOf(plan, stdout) },
+	})
+	l.ended = output.Termination
 	if err != nil {
 		l.failure = w.failureOf(ctx, err)
 	}

@@ -53,14 +53,17 @@ func (w *Worker) Work(ctx context.Context, m fleet.Message) (string, error) {
 	took := time.Since(began)
 	w.metrics.duration.Observe(took.Seconds())
 	w.metrics.ended.WithLabelValues(outcome, string(code)).Inc()
-	w.log(ctx, claim, outcome, learned.failure, took, err)
+	w.log(ctx, claim, outcome, learned, took, err)
 	return fmt.Sprintf("%s %s %s %dms", claim.Host.Name, outcome, code, took.Milliseconds()), nil
 }
 
-func (w *Worker) log(ctx context.Context, claim *store.Claim, outcome string, failure *fleet.Failure, took time.Duration, err error) {
+func (w *Worker) log(ctx context.Context, claim *store.Claim, outcome string, learned learned, took time.Duration, err error) {
 	attrs := []any{"host", claim.Host.Name, "collection_id", claim.Task.CollectionID, "task_id", claim.Task.ID, "outcome", outcome, "duration", took}
-	if failure != nil {
-		attrs = append(attrs, "code", failure.Code, "cause", failure.Error())
+	if learned.failure != nil {
+		attrs = append(attrs, "code", learned.failure.Code, "cause", learned.failure.Error())
+	}
+	if learned.ended != "" {
+		attrs = append(attrs, "termination", learned.ended)
 	}
 	if err != nil {
 		w.Log.ErrorContext(ctx, "task not settled; the sweep will", append(attrs, "error", err)...)
@@ -80,16 +83,16 @@ func (w *Worker) settle(ctx, task context.Context, claim *store.Claim, l learned
 	case errors.Is(cause, errFenced):
 		return "fenced", code, nil // whoever takes it over decides
 	case errors.Is(cause, errStopping) && l.interrupted():
-		_, err := w.Store.ReleaseTask(ctx, lease)
+		_, err := w.Store.ReleaseTask(ctx, lease, l.ended)
 		return "released", code, err
 	}
 	if delay, again := w.retryDelay(claim, l); again {
-		held, err := w.Store.RetryTask(ctx, lease, delay, l.failure)
+		held, err := w.Store.RetryTask(ctx, lease, delay, l.failure, l.ended)
 		return ifHeld(held, "retried"), code, err
 	}
 	ending := store.Ending{
 		Lease: lease, Host: claim.Host.ID, State: l.state(), Failure: l.failure, ReportErrors: l.failed,
-		MachineID: l.machineID,
+		Termination: l.ended, MachineID: l.machineID,
 	}
 	held, err := w.end(ctx, ending, l.reports)
 	if err != nil && fleet.KindOf(err) != fleet.Unavailable {
@@ -97,6 +100,7 @@ func (w *Worker) settle(ctx, task context.Context, claim *store.Claim, l learned
 		code = fleet.CodeInternal
 		ending = store.Ending{
 			Lease: lease, Host: claim.Host.ID, State: fleet.TaskFailed, Failure: fleet.Fail(code, err, "reason", "the reports could not be stored"),
+			Termination: l.ended,
 		}
 		w.Log.ErrorContext(ctx, "reports not stored", "host", claim.Host.Name, "task_id", claim.Task.ID, "error", err)
 		held, err = w.end(ctx, ending, nil)

@@ -151,6 +151,16 @@ func TaskStates() []TaskState {
 	return []TaskState{TaskQueued, TaskRunning, TaskSucceeded, TaskPartial, TaskFailed, TaskCancelled}
 }
 
+// A Termination says whether what a task ran on its host is known to have ended. It is empty where nothing ran there
+// or where it ended by itself.
+type Termination string
+
+// What is known of a command that was not let run to its end.
+const (
+	TerminationConfirmed   Termination = "confirmed"   // nothing of it is left: the host was asked and said so
+	TerminationUnconfirmed Termination = "unconfirmed" // it may still be running; what runs there must end by itself
+)
+
 // A Task is one host's part of a collection.
 type Task struct {
 	ID           uuid.UUID
@@ -165,6 +175,7 @@ type Task struct {
 	Code         Code
 	Details      map[string]string
 	ReportErrors map[string]Code // by report type
+	Termination  Termination     // of the last attempt
 	CreatedAt    time.Time
 	StartedAt    *time.Time
 	FinishedAt   *time.Time

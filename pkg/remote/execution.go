@@ -8,11 +8,15 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
 
 const (
-	killGrace  = 2 * time.Second // from asking for the end of a command to closing the connection
-	drainEvery = 2 * time.Second // how long a channel may stay open and silent after its command has exited
+	killGrace  = 2 * time.Second        // from asking for the end of a command to closing the connection
+	stopGrace  = 4 * time.Second        // the same, with a Stop
+	lastWords  = 300 * time.Millisecond // how long output may still arrive of a command of which nothing is left
+	drainEvery = 2 * time.Second        // how long a channel may stay open and silent after its command has exited
 )
 
 // An execution is one running command.
@@ -20,18 +24,19 @@ type execution struct {
 	conn           *Conn
 	channel        ssh.Channel
 	stdout, stderr *sink
+	stop           func(stdout []byte) Stop // may be nil
 	streams        sync.WaitGroup
 	full           chan struct{} // closed when a stream has reached its limit
 	exited         chan struct{} // closed when the exit status or signal is known
 	over           chan struct{} // closed when the channel has ended and everything was read
 	status         int           // valid once exited is closed
 	signal         string
-	termination    string
+	termination    fleet.Termination
 }
 
 func newExecution(c *Conn, channel ssh.Channel, options RunOptions) *execution {
 	e := &execution{
-		conn: c, channel: channel, status: -1,
+		conn: c, channel: channel, status: -1, stop: options.Stop,
 		full: make(chan struct{}), exited: make(chan struct{}), over: make(chan struct{}),
 	}
 	e.stdout, e.stderr = newSinks(options, sync.OnceFunc(func() { close(e.full) }))
@@ -105,15 +110,15 @@ func (e *execution) await(ctx context.Context) error {
 	for {
 		select {
 		case <-e.over:
-			return e.verdict()
+			return e.verdict(ctx)
 		case <-e.full:
-			e.kill()
+			e.kill(ctx)
 			return nil
 		case <-ctx.Done():
 			if e.isOver() { // it ended in the same moment, and by itself
-				return e.verdict()
+				return e.verdict(ctx)
 			}
-			e.kill()
+			e.kill(ctx)
 			_ = e.conn.wire.Close()
 			return ended(ctx, phaseRun)
 		case <-exited:
@@ -134,29 +139,53 @@ func (e *execution) await(ctx context.Context) error {
 }
 
 // verdict judges a channel that has ended by itself.
-func (e *execution) verdict() error {
+func (e *execution) verdict(ctx context.Context) error {
 	if e.isFull() {
-		e.kill()
+		e.kill(ctx)
 		return nil
 	}
 	if !e.hasExited() && e.conn.isLost() {
+		e.termination = TerminationUnconfirmed
 		return e.conn.lost(io.ErrUnexpectedEOF, phaseRun)
 	}
 	return nil
 }
 
-// kill asks for the end of the command and waits until the channel is over.
-func (e *execution) kill() {
-	closing := time.AfterFunc(killGrace, func() { _ = e.conn.wire.Close() })
+// kill asks for the end of the command, which ctx can no longer hurry, and waits until the channel is over. The signal
+// alone says little: servers ignore it for root, and the process that it ends may have been waiting for others.
+func (e *execution) kill(ctx context.Context) {
+	grace := killGrace
+	if e.stop != nil {
+		grace = stopGrace
+	}
+	closing := time.AfterFunc(grace, func() { _ = e.conn.wire.Close() })
 	defer closing.Stop()
 	_, _ = e.channel.SendRequest("signal", false, ssh.Marshal(struct{ Signal string }{"KILL"}))
+	gone := e.stop == nil || e.gone(context.WithoutCancel(ctx), e.stop(e.stdout.sofar()))
+	if e.stop != nil && gone {
+		e.hearOut()
+	}
 	if e.isFull() { // nobody reads on, so the host may never come to closing its side
 		_ = e.channel.Close()
 	}
 	<-e.over
-	e.termination = TerminationUnconfirmed
-	if e.hasExited() {
-		e.termination = TerminationConfirmed
+	e.termination = termination(gone && e.hasExited())
+}
+
+// hearOut waits for the last words of a command of which nothing is left on the host. What it has passed its output on
+// to, outside of what the Stop looks at, may hold the channel open for good.
+func (e *execution) hearOut() {
+	select {
+	case <-e.over:
+		return
+	case <-e.exited:
+	}
+	soon := time.NewTimer(lastWords)
+	defer soon.Stop()
+	select {
+	case <-e.over:
+	case <-soon.C:
+		_ = e.channel.Close()
 	}
 }
 

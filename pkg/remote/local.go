@@ -17,7 +17,8 @@ import (
 type Local struct{}
 
 // Run runs command by /bin/sh in a session of its own, with an environment of PATH, HOME and LANG only: what else
-// stands in ours may be secret. Otherwise it is as Conn.Run; when ctx ends, the whole process group is killed.
+// stands in ours may be secret. Otherwise it is as Conn.Run; when ctx ends, the whole process group is killed, and Run
+// returns within five seconds.
 func (Local) Run(ctx context.Context, command string, stdin []byte, options RunOptions) (Output, error) {
 	output := Output{ExitStatus: -1}
 	if ctx.Err() != nil {
@@ -27,13 +28,8 @@ func (Local) Run(ctx context.Context, command string, stdin []byte, options RunO
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	stdout, stderr := newSinks(options, func() { stop(errFull) })
-	cmd := exec.CommandContext(running, "/bin/sh", "-c", command) //nolint:gosec // the commands are ours; see package collector
-	cmd.Env = environment(os.Environ())
-	cmd.Dir = "/"
+	cmd := localCommand(running, command)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), stdout, stderr
-	// A session of its own: what kills the group from inside, such as the script's dead-man switch, must not hit us.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
 	cmd.WaitDelay = killGrace // for what has left the group and still holds the output open
 	if err := cmd.Start(); err != nil {
 		return output, fleet.Fail(fleet.CodeInternal, err, "phase", phaseSession)
@@ -44,10 +40,25 @@ func (Local) Run(ctx context.Context, command string, stdin []byte, options RunO
 	output.ExitStatus, output.Signal = exitOf(cmd.ProcessState)
 	output.Truncated = errors.Is(context.Cause(running), errFull)
 	if err != nil && running.Err() != nil {
-		output.Termination = awaitGroup(cmd.Process.Pid)
+		gone := awaitGroup(cmd.Process.Pid)
+		if options.Stop != nil { // the shell may have given the command a group of its own
+			gone = goneHere(context.WithoutCancel(ctx), options.Stop(stdout.kept)) && gone
+		}
+		output.Termination = termination(gone)
 	}
 	output.Duration = time.Since(began)
 	return output, localFailure(ctx, output, err)
+}
+
+// localCommand returns a command whose whole process group is killed when ctx ends.
+func localCommand(ctx context.Context, command string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command) //nolint:gosec // the commands are ours; see package collector
+	cmd.Env = environment(os.Environ())
+	cmd.Dir = "/"
+	// A session of its own: what kills the group from inside, such as the script's dead-man switch, must not hit us.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
+	return cmd
 }
 
 // localFailure tells an end that is the command's own from one that is not.
@@ -115,15 +126,18 @@ func killGroup(pid int) error {
 	return err
 }
 
-// awaitGroup waits until no process of the killed group is left, at most killGrace.
-func awaitGroup(pid int) string {
+// localGrace bounds the looking for what is left here of a killed command; killing takes killGrace at most.
+const localGrace = 1200 * time.Millisecond
+
+// awaitGroup waits until no process of the killed group is left, at most localGrace, and reports whether none is.
+func awaitGroup(pid int) bool {
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
-	for range int(killGrace / (10 * time.Millisecond)) {
+	for range int(localGrace / (10 * time.Millisecond)) {
 		if !groupAlive(pid) {
-			return TerminationConfirmed
+			return true
 		}
 		<-ticker.C
 	}
-	return TerminationUnconfirmed
+	return false
 }

@@ -2,14 +2,29 @@ package remote
 
 import (
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
 
 // RunOptions bound what a command may send. The zero value takes the defaults.
 type RunOptions struct {
 	MaxStdout int64 // bytes kept of standard output; default 16 MiB. A command that sends more is ended
 	MaxStderr int64 // bytes kept of standard error; default 64 KiB, the rest is dropped
+
+	// Stop says how the host ends a command that must end, given what arrived of its standard output, which is not to
+	// be changed. Nil leaves it to the signal of SSH, which many servers do not deliver and which reaches one process
+	// group at best.
+	Stop func(stdout []byte) Stop
+}
+
+// A Stop ends on the host what another command has started, and looks whether it has ended.
+type Stop struct {
+	Command string // to run as the same user; it has to end by itself
+	Stdin   []byte // of that command
+	Gone    string // what it prints, among whatever else, when nothing is left; nobody else can know it
 }
 
 func (o RunOptions) withDefaults() RunOptions {
@@ -22,10 +37,11 @@ func (o RunOptions) withDefaults() RunOptions {
 	return o
 }
 
-// How a command ended that was not let run to its end.
+// How a command ended that was not let run to its end. Confirmed means that the host reported the end of the command
+// and, where a Stop was given, that the Stop found nothing left of it.
 const (
-	TerminationConfirmed   = "confirmed"   // the host reported the end of the command
-	TerminationUnconfirmed = "unconfirmed" // it may still be running; what runs there must end by itself
+	TerminationConfirmed   = fleet.TerminationConfirmed
+	TerminationUnconfirmed = fleet.TerminationUnconfirmed
 )
 
 // An Output is what a command sent and how it ended. It is filled as far as things came even when Run fails:
@@ -33,11 +49,11 @@ const (
 type Output struct {
 	Stdout          []byte
 	Stderr          []byte
-	ExitStatus      int    // -1 if the host did not report one
-	Signal          string // that ended the command, without SIG, such as KILL; mostly empty
-	Truncated       bool   // Stdout reached its limit, and the command was ended
-	StderrTruncated bool   // Stderr reached its limit
-	Termination     string // empty, or how the command ended that was not let run to its end
+	ExitStatus      int               // -1 if the host did not report one
+	Signal          string            // that ended the command, without SIG, such as KILL; mostly empty
+	Truncated       bool              // Stdout reached its limit, and the command was ended
+	StderrTruncated bool              // Stderr reached its limit
+	Termination     fleet.Termination // empty, or how the command ended that was not let run to its end
 	Duration        time.Duration
 }
 
@@ -46,6 +62,7 @@ var errFull = errors.New("output limit reached")
 
 // A sink keeps the first limit bytes written to it. Past stop bytes it fails and calls full once.
 type sink struct {
+	mu    sync.Mutex // for kept while the command runs
 	kept  []byte
 	limit int64
 	stop  int64
@@ -56,9 +73,7 @@ type sink struct {
 // Write keeps what fits. It is called by one goroutine.
 func (s *sink) Write(p []byte) (int, error) {
 	total := s.total.Add(int64(len(p)))
-	if room := s.limit - int64(len(s.kept)); room > 0 {
-		s.kept = append(s.kept, p[:min(int64(len(p)), room)]...)
-	}
+	s.keep(p)
 	if total > s.stop {
 		if s.full != nil {
 			s.full()
@@ -67,6 +82,21 @@ func (s *sink) Write(p []byte) (int, error) {
 		return 0, errFull
 	}
 	return len(p), nil
+}
+
+func (s *sink) keep(p []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if room := s.limit - int64(len(s.kept)); room > 0 {
+		s.kept = append(s.kept, p[:min(int64(len(p)), room)]...)
+	}
+}
+
+// sofar returns what is kept up to now, while more may come: what was kept once stays as it is.
+func (s *sink) sofar() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept
 }
 
 func (s *sink) truncated() bool { return s.total.Load() > s.limit }

@@ -14,10 +14,11 @@ import (
 // Run runs command by the user's login shell, without a terminal, with stdin as its standard input. A command that
 // ends is no failure, whatever its exit status.
 //
-// When ctx ends, the command is sent SIGKILL, and the connection is closed at the latest two seconds later, because
-// nothing else ends the wait for a host that is gone; the failure then is what context.Cause says: the
-// *fleet.Failure in it, deadline_exceeded, or else cancelled. The Output holds whatever arrived so far. A command
-// that sends more than MaxStdout is ended as well, and that is not a failure: Truncated tells.
+// When ctx ends, the command is ended: it is sent SIGKILL, and the options' Stop is run. The connection is closed at the
+// latest two seconds later, four with a Stop, because nothing else ends the wait for a host that is gone; the failure
+// then is what context.Cause says: the *fleet.Failure in it, deadline_exceeded, or else cancelled. The Output holds
+// whatever arrived so far, and whether the end was confirmed. A command that sends more than MaxStdout is ended as well,
+// and that is not a failure: Truncated tells. After a connection that was lost the end is unconfirmed.
 //
 // OpenSSH lets an account with an expired password log in and then runs nothing for it; that is the failure
 // account_expired_or_password_change.
@@ -30,8 +31,12 @@ func (c *Conn) Run(ctx context.Context, command string, stdin []byte, options Ru
 	}
 	defer c.running.Unlock()
 	began := time.Now()
-	e, err := c.open(ctx, command, options)
+	e, err := c.open(ctx, options)
 	if err != nil {
+		return none, err
+	}
+	if err := e.exec(ctx, command); err != nil {
+		none.Termination = e.termination
 		return none, err
 	}
 	e.start(stdin)
@@ -52,27 +57,38 @@ func passwordExpired(o Output) bool {
 		bytes.Contains(o.Stderr, []byte("Password change required but no TTY available"))
 }
 
-// open opens a session and starts the command in it. After a failure the connection is of no further use.
-func (c *Conn) open(ctx context.Context, command string, options RunOptions) (*execution, error) {
+// open opens a session for a command.
+func (c *Conn) open(ctx context.Context, options RunOptions) (*execution, error) {
+	if ctx.Err() != nil {
+		return nil, ended(ctx, phaseSession)
+	}
 	stop := context.AfterFunc(ctx, func() { _ = c.wire.Close() })
 	channel, requests, err := c.ssh.OpenChannel("session", nil)
+	alive := stop()
 	if err != nil {
-		return nil, c.openFailure(ctx, stop(), err)
+		return nil, c.openFailure(ctx, alive, err)
 	}
 	e := newExecution(c, channel, options)
 	// From now on, or a server that asks much before it answers would block the reading of its answer.
 	e.streams.Go(func() { e.attend(requests) })
-	accepted, err := channel.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{command}))
+	return e, nil
+}
+
+// exec starts the command. After a failure the connection is of no further use.
+func (e *execution) exec(ctx context.Context, command string) error {
+	stop := context.AfterFunc(ctx, func() { _ = e.conn.wire.Close() })
+	accepted, err := e.channel.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{command}))
 	alive := stop()
 	if err == nil && accepted && alive {
-		return e, nil
+		return nil
 	}
-	_ = c.wire.Close()
+	_ = e.conn.wire.Close()
 	e.streams.Wait()
 	if err != nil || !alive {
-		return nil, c.openFailure(ctx, alive, err)
+		e.termination = TerminationUnconfirmed // nobody knows whether the request arrived
+		return e.conn.openFailure(ctx, alive, err)
 	}
-	return nil, fleet.Fail(fleet.CodeShellRestricted, errors.New("the server refused the exec request"),
+	return fleet.Fail(fleet.CodeShellRestricted, errors.New("the server refused the exec request"),
 		"phase", phaseSession, "reason", "exec request refused")
 }
 

@@ -240,7 +240,7 @@ func TestRunIsEndedByItsContext(t *testing.T) {
 		obeys       bool
 		cause       error
 		want        fleet.Code
-		termination string
+		termination fleet.Termination
 	}{
 		{"a deadline, and the server obeys the signal", true, context.DeadlineExceeded, fleet.CodeDeadlineExceeded, remote.TerminationConfirmed},
 		{"a cancellation, and the server ignores the signal", false, context.Canceled, fleet.CodeCancelled, remote.TerminationUnconfirmed},

@@ -311,7 +311,7 @@ func TestOpenSSHCommandIsKilled(t *testing.T) {
 	tests := []struct {
 		name string
 		user func(*testing.T) string
-		want string
+		want fleet.Termination
 	}{
 		{"a plain user's command dies and is known to", plainUser, remote.TerminationConfirmed},
 		{"root's command: sshd ignores the signal, and we say so", root, remote.TerminationUnconfirmed},

@@ -22,8 +22,9 @@ type Ending struct {
 	Failure      *fleet.Failure        // of a failed task, or of a partial one as a whole; may be nil
 	ReportErrors map[string]fleet.Code // of the report types that failed
 	Findings     []fleet.Finding
-	MachineID    string    // what the host says it is; empty if unknown
-	At           time.Time // when it was learned, on the database's clock; the reports' created_at, to the millisecond
+	Termination  fleet.Termination // of what ran on the host; empty where nothing did or where it ended by itself
+	MachineID    string            // what the host says it is; empty if unknown
+	At           time.Time         // when it was learned, on the database's clock; the reports' created_at, to the millisecond
 }
 
 // ErrOtherFormer means that a host's facts are not those that a finding says it follows on. Nothing was stored; compare
@@ -86,11 +87,12 @@ func queueEnd(batch *pgx.Batch, e Ending) {
 			delete from tasks where id = @id and epoch = @epoch and worker_id = @worker and state = 'running' returning *
 		)
 		insert into task_history (id, collection_id, created_at, host_id, site, state, epoch, attempts, worker_id, started_at,
-			finished_at, error_code, error_details, report_errors)
-		select id, collection_id, created_at, host_id, site, @state, epoch, attempts, worker_id, started_at, now(), @code, @details, @report_errors
+			finished_at, error_code, error_details, report_errors, termination)
+		select id, collection_id, created_at, host_id, site, @state, epoch, attempts, worker_id, started_at, now(), @code, @details, @report_errors, nullif(@termination, '')
 		from ended`, pgx.NamedArgs{
 		"id": e.Lease.TaskID, "epoch": e.Lease.Epoch, "worker": e.Lease.WorkerID, "state": e.State,
 		"code": code, "details": details, "report_errors": e.ReportErrors,
+		"termination": string(e.Termination),
 	})
 }
 

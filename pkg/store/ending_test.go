@@ -255,10 +255,10 @@ func TestAFencedEndStoresNothing(t *testing.T) {
 		if held, err := s.EndTask(t.Context(), e); err != nil || held {
 			t.Errorf("%s: held %v, %v", name, held, err)
 		}
-		if held, err := s.RetryTask(t.Context(), e.Lease, 0, fleet.Fail(fleet.CodeInternal, nil)); err != nil || held {
+		if held, err := s.RetryTask(t.Context(), e.Lease, 0, fleet.Fail(fleet.CodeInternal, nil), ""); err != nil || held {
 			t.Errorf("%s: retry held %v, %v", name, held, err)
 		}
-		if held, err := s.ReleaseTask(t.Context(), e.Lease); err != nil || held {
+		if held, err := s.ReleaseTask(t.Context(), e.Lease, ""); err != nil || held {
 			t.Errorf("%s: release held %v, %v", name, held, err)
 		}
 	}

@@ -83,7 +83,8 @@ func (s *Store) RingAgain(ctx context.Context, messages []fleet.Message, newEpoc
 	return int(tag.RowsAffected()), fail(err, "ringing again")
 }
 
-// TakeOver queues the running tasks anew whose worker has not been seen for longer than silence. It returns how many.
+// TakeOver queues the running tasks anew whose worker has not been seen for longer than silence. What it began on their
+// hosts may still be running. It returns how many.
 func (s *Store) TakeOver(ctx context.Context, silence time.Duration) (int, error) {
 	tag, err := s.db.Exec(ctx, `
 		with lost as materialized (
@@ -91,7 +92,8 @@ func (s *Store) TakeOver(ctx context.Context, silence time.Duration) (int, error
 			where t.state = 'running' and (w.id is null or w.seen_at < now() - $1::interval)
 			for update of t skip locked
 		)
-		update tasks t set state = 'queued', epoch = t.epoch + 1, worker_id = null, claimed_at = null, dispatched_at = null, not_before = null
+		update tasks t set state = 'queued', epoch = t.epoch + 1, worker_id = null, claimed_at = null, dispatched_at = null, not_before = null,
+			termination = 'unconfirmed'
 		from lost where t.id = lost.id`, silence)
 	return int(tag.RowsAffected()), fail(err, "taking tasks over")
 }
@@ -125,7 +127,8 @@ func (s *Store) endQueued(ctx context.Context, condition string, state fleet.Tas
 }
 
 // endTasks moves the open tasks that meet the condition to history. A task that failed before keeps the details of
-// its last attempt, and its code where it ran out of time between two attempts.
+// its last attempt, and its code where it ran out of time between two attempts. What a running one began on its host may
+// still be running.
 func (s *Store) endTasks(ctx context.Context, condition string, state fleet.TaskState, code fleet.Code, args pgx.NamedArgs) (int, error) {
 	args["state"], args["code"] = state, code
 	n := 0
@@ -138,9 +141,10 @@ func (s *Store) endTasks(ctx context.Context, condition string, state fleet.Task
 				returning t.*
 			), history as (
 				insert into task_history (id, collection_id, created_at, host_id, site, state, epoch, attempts, worker_id, started_at,
-					finished_at, error_code, error_details)
+					finished_at, error_code, error_details, termination)
 				select id, collection_id, created_at, host_id, site, @state, epoch, attempts, worker_id, started_at, now(),
-					case when @code = 'deadline_exceeded' then coalesce(error_code, @code) else @code end, error_details
+					case when @code = 'deadline_exceeded' then coalesce(error_code, @code) else @code end, error_details,
+					case when state = 'running' then 'unconfirmed' else termination end
 				from ended
 				returning host_id, collection_id, state, error_code, finished_at
 			), status as (
@@ -179,7 +183,8 @@ func (s *Store) ReleaseStray(ctx context.Context, worker uuid.UUID, running []uu
 		running = []uuid.UUID{}
 	}
 	tag, err := s.db.Exec(ctx, `
-		update tasks set state = 'queued', epoch = epoch + 1, worker_id = null, claimed_at = null, dispatched_at = null
+		update tasks set state = 'queued', epoch = epoch + 1, worker_id = null, claimed_at = null, dispatched_at = null,
+			termination = 'unconfirmed'
 		where worker_id = $1 and state = 'running' and claimed_at < now() - $3::interval and id <> all($2)`, worker, running, age)
 	return int(tag.RowsAffected()), fail(err, "releasing stray tasks")
 }

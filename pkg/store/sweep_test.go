@@ -39,7 +39,7 @@ func TestWhatBecomesOfTasksWhoseTimeIsUp(t *testing.T) {
 			worker := aWorker(t, s)
 			if tt.tried {
 				first := claim(t, s, messages[0], worker.ID)
-				if held, err := s.RetryTask(t.Context(), store.LeaseOf(first.Task), 0, refused); err != nil || !held {
+				if held, err := s.RetryTask(t.Context(), store.LeaseOf(first.Task), 0, refused, ""); err != nil || !held {
 					t.Fatalf("RetryTask = %v, %v", held, err)
 				}
 				messages[0].Epoch++

@@ -37,7 +37,7 @@ func (s *Store) ClaimTask(ctx context.Context, m fleet.Message, worker uuid.UUID
 		with claimed as (
 			update tasks t set state = 'running', worker_id = @worker, attempts = t.attempts + 1, claimed_at = now(),
 				started_at = coalesce(t.started_at, now()),
-				deadline_at = coalesce(t.deadline_at, now() + c.deadline_seconds * interval '1 second')
+				deadline_at = coalesce(t.deadline_at, now() + c.deadline_seconds * interval '1 second'), termination = null
 			from collections c
 			where t.id = @id and t.epoch = @epoch and t.state = 'queued' and c.id = t.collection_id
 			  and c.cancel_requested_at is null and case when t.deadline_at is null then t.expires_at > now() else t.deadline_at > now() end
@@ -95,24 +95,24 @@ func LeaseOf(t fleet.Task) Lease {
 	return l
 }
 
-// RetryTask puts a claimed task back on the queue, to be worked again after the delay. It reports whether the lease
-// still held.
-func (s *Store) RetryTask(ctx context.Context, l Lease, delay time.Duration, failure *fleet.Failure) (bool, error) {
+// RetryTask puts a claimed task back on the queue, to be worked again after the delay; termination is of what ran on
+// the host. It reports whether the lease still held.
+func (s *Store) RetryTask(ctx context.Context, l Lease, delay time.Duration, failure *fleet.Failure, termination fleet.Termination) (bool, error) {
 	tag, err := s.db.Exec(ctx, `
 		update tasks set state = 'queued', epoch = epoch + 1, worker_id = null, claimed_at = null, dispatched_at = null,
-			not_before = now() + $4, error_code = $5, error_details = $6
+			not_before = now() + $4, error_code = $5, error_details = $6, termination = nullif($7, '')
 		where id = $1 and epoch = $2 and worker_id = $3 and state = 'running'`,
-		l.TaskID, l.Epoch, l.WorkerID, delay, failure.Code, failure.Details)
+		l.TaskID, l.Epoch, l.WorkerID, delay, failure.Code, failure.Details, string(termination))
 	return tag.RowsAffected() == 1, fail(err, "putting a task back")
 }
 
 // ReleaseTask puts a claimed task back on the queue at once, as if it had never been claimed: its worker is
-// stopping. It reports whether the lease still held.
-func (s *Store) ReleaseTask(ctx context.Context, l Lease) (bool, error) {
+// stopping. termination is of what ran on the host. It reports whether the lease still held.
+func (s *Store) ReleaseTask(ctx context.Context, l Lease, termination fleet.Termination) (bool, error) {
 	tag, err := s.db.Exec(ctx, `
 		update tasks set state = 'queued', epoch = epoch + 1, worker_id = null, claimed_at = null, dispatched_at = null,
-			not_before = null, attempts = attempts - 1
-		where id = $1 and epoch = $2 and worker_id = $3 and state = 'running'`, l.TaskID, l.Epoch, l.WorkerID)
+			not_before = null, attempts = attempts - 1, termination = nullif($4, '')
+		where id = $1 and epoch = $2 and worker_id = $3 and state = 'running'`, l.TaskID, l.Epoch, l.WorkerID, string(termination))
 	return tag.RowsAffected() == 1, fail(err, "releasing a task")
 }
 
@@ -143,21 +143,21 @@ func (s *Store) Tasks(ctx context.Context, scope fleet.Scope, collection uuid.UU
 	limit := limitOf(page)
 	rows, _ := s.db.Query(ctx, `
 		select t.id, t.collection_id, t.host_id, h.name, t.site, t.state, t.epoch, t.attempts, t.worker_id, coalesce(t.error_code, ''),
-			t.error_details, t.report_errors, t.created_at, t.started_at, t.finished_at
+			t.error_details, t.report_errors, coalesce(t.termination, ''), t.created_at, t.started_at, t.finished_at
 		from (
 			select id, collection_id, host_id, site, state, epoch, attempts, worker_id, error_code, error_details, null::jsonb as report_errors,
-				created_at, started_at, null::timestamptz as finished_at
+				termination, created_at, started_at, null::timestamptz as finished_at
 			from tasks where collection_id = @collection
 			union all
 			select id, collection_id, host_id, site, state, epoch, attempts, worker_id, error_code, error_details, report_errors,
-				created_at, started_at, finished_at
+				termination, created_at, started_at, finished_at
 			from task_history where collection_id = @collection and created_at = @created_at
 		) t join hosts h on h.id = t.host_id
 		where `+w.String()+fmt.Sprintf(" order by h.name || ' ' || t.id limit %d", limit+1), w.args)
 	tasks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (fleet.Task, error) {
 		var t fleet.Task
 		err := row.Scan(&t.ID, &t.CollectionID, &t.HostID, &t.Host, &t.Site, &t.State, &t.Epoch, &t.Attempts, &t.WorkerID, &t.Code,
-			&t.Details, &t.ReportErrors, &t.CreatedAt, &t.StartedAt, &t.FinishedAt)
+			&t.Details, &t.ReportErrors, &t.Termination, &t.CreatedAt, &t.StartedAt, &t.FinishedAt)
 		return t, err
 	})
 	if err != nil {

@@ -148,7 +148,7 @@ func TestRetryKeepsTheDeadlineAndCountsAttempts(t *testing.T) {
 	worker := aWorker(t, s)
 	first := claim(t, s, messages[0], worker.ID)
 	failure := fleet.Fail(fleet.CodeTCPRefused, nil, "phase", "connect")
-	if held, err := s.RetryTask(t.Context(), store.LeaseOf(first.Task), 0, failure); err != nil || !held {
+	if held, err := s.RetryTask(t.Context(), store.LeaseOf(first.Task), 0, failure, ""); err != nil || !held {
 		t.Fatalf("RetryTask = %v, %v", held, err)
 	}
 	again, err := s.Outbox(t.Context(), &c.ID, 10)
@@ -159,7 +159,7 @@ func TestRetryKeepsTheDeadlineAndCountsAttempts(t *testing.T) {
 	if second.Task.Attempts != 2 || second.Remaining > first.Remaining {
 		t.Errorf("second attempt = %+v with %s left, after %s", second.Task, second.Remaining, first.Remaining)
 	}
-	if held, err := s.ReleaseTask(t.Context(), store.LeaseOf(second.Task)); err != nil || !held {
+	if held, err := s.ReleaseTask(t.Context(), store.LeaseOf(second.Task), ""); err != nil || !held {
 		t.Errorf("ReleaseTask = %v, %v", held, err)
 	}
 }

@@ -96,6 +96,7 @@ type Task struct {
 	Code         *string           `json:"code" doc:"why it failed, or what its last attempt met"`
 	Details      map[string]string `json:"details" doc:"the code's parameters"`
 	ReportErrors map[string]string `json:"report_errors" doc:"codes by report type"`
+	Termination  *string           `json:"termination" enum:"confirmed,unconfirmed" doc:"whether what ran on the host is known to have ended; null where nothing ran or where it ended by itself"`
 	Attempts     int               `json:"attempts"`
 	WorkerID     *uuid.UUID        `json:"worker_id" nullable:"true" format:"uuid"`
 	CreatedAt    time.Time         `json:"created_at"`
@@ -142,7 +143,7 @@ func TaskView(t fleet.Task) Task {
 	view := Task{
 		ID: t.ID, CollectionID: t.CollectionID, HostID: t.HostID, Host: t.Host, Site: t.Site, State: string(t.State),
 		Code: orNull(string(t.Code)), Details: orEmpty(t.Details), ReportErrors: map[string]string{}, Attempts: t.Attempts,
-		WorkerID: t.WorkerID, CreatedAt: utc(t.CreatedAt), StartedAt: utcOrNull(t.StartedAt), FinishedAt: utcOrNull(t.FinishedAt),
+		Termination: orNull(string(t.Termination)), WorkerID: t.WorkerID, CreatedAt: utc(t.CreatedAt), StartedAt: utcOrNull(t.StartedAt), FinishedAt: utcOrNull(t.FinishedAt),
 	}
 	for reportType, code := range t.ReportErrors {
 		view.ReportErrors[reportType] = string(code)

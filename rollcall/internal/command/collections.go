@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/google/uuid"
 
@@ -99,8 +100,21 @@ func taskColumns() []column[wire.Task] {
 		col("ATTEMPTS", func(t wire.Task) any { return t.Attempts }),
 		col("STARTED", func(t wire.Task) any { return t.StartedAt }),
 		col("FINISHED", func(t wire.Task) any { return t.FinishedAt }),
-		col("DETAILS", func(t wire.Task) any { return t.Details }),
+		col("DETAILS", taskDetails),
 	}
+}
+
+// taskDetails adds to the details what is known of the end of what ran on the host, where it did not end by itself.
+func taskDetails(t wire.Task) any {
+	if t.Termination == nil {
+		return t.Details
+	}
+	details := maps.Clone(t.Details)
+	if details == nil {
+		details = map[string]string{}
+	}
+	details["termination"] = *t.Termination
+	return details
 }
 
 type collectionsWatchCommand struct {
