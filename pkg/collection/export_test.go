@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/rollcallhq/rollcall/pkg/collector"
+	"github.com/rollcallhq/rollcall/pkg/remote"
 	"github.com/rollcallhq/rollcall/pkg/store"
 )
 
@@ -29,3 +30,6 @@ func SetPatience(s *Service, d time.Duration) { s.patience = d }
 
 // RingLimit is how many tasks whoever triggers rings for at once.
 const RingLimit = ringLimit
+
+// StopOf returns how a run of the plan is ended that has said so much up to now.
+func StopOf(plan collector.Plan, stdout []byte) remote.Stop { return stopOf(plan, stdout) }

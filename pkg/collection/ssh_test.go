@@ -129,10 +129,10 @@ func startSSHD(t *testing.T, lines ...string) *sshd {
 	client, clientPEM := newKey(t)
 	_, hostPEM := newKey(t)
 	s := &sshd{username: me.Username, key: clientPEM}
-	dir := t.TempDir()
-	write := func(name string, data []byte) string {
+	dir := publicDir(t) // the keys are read as the user who logs in
+	write := func(name string, data []byte, mode os.FileMode) string {
 		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, data, 0o600); err != nil {
+		if err := os.WriteFile(file, data, mode); err != nil {
 			t.Fatal(err)
 		}
 		return file
@@ -144,19 +144,34 @@ func startSSHD(t *testing.T, lines ...string) *sshd {
 	}
 	config := append([]string{
 		"StrictModes no", "UsePAM no", "PidFile none", "PasswordAuthentication no", "KbdInteractiveAuthentication no",
-		"PermitRootLogin prohibit-password", "HostKey " + write("host_key", hostPEM),
-		"AuthorizedKeysFile " + write("authorized_keys", ssh.MarshalAuthorizedKey(client.PublicKey())),
+		"PermitRootLogin prohibit-password", "HostKey " + write("host_key", hostPEM, 0o600),
+		"AuthorizedKeysFile " + write("authorized_keys", ssh.MarshalAuthorizedKey(client.PublicKey()), 0o644),
 	}, lines...)
 	for range 5 { // the free port may be taken before sshd comes to listen on it
 		s.address = freeAddress(t)
 		host, port, _ := net.SplitHostPort(s.address)
-		file := write("sshd_config", []byte(strings.Join(append(config, "ListenAddress "+host+":"+port), "\n")+"\n"))
+		file := write("sshd_config", []byte(strings.Join(append(config, "ListenAddress "+host+":"+port), "\n")+"\n"), 0o600)
 		if runDaemon(t, "Server listening on", binary, "-D", "-e", "-f", file) {
 			return s
 		}
 	}
 	t.Fatal("sshd does not start")
 	return nil
+}
+
+// publicDir returns a directory of the test that every user may enter, and write to.
+func publicDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for at := dir; at != os.TempDir() && at != "/"; at = filepath.Dir(at) {
+		if err := os.Chmod(at, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func freeAddress(t *testing.T) string {

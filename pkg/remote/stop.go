@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -13,12 +14,8 @@ import (
 // gone ends by a second session what the execution has started, and reports whether the host said that nothing of it
 // is left. It returns at the latest when the connection is closed.
 func (e *execution) gone(ctx context.Context, stop Stop) bool {
-	second, err := e.conn.open(ctx, stopOptions())
-	if _, refused := errors.AsType[*ssh.OpenChannelError](err); refused { // a server may allow one session at a time
-		<-e.over
-		second, err = e.conn.open(ctx, stopOptions())
-	}
-	if err != nil || second.exec(ctx, stop.Command) != nil {
+	second := e.another(ctx)
+	if second == nil || second.exec(ctx, stop.Command) != nil {
 		return false
 	}
 	second.start(stop.Stdin)
@@ -29,6 +26,25 @@ func (e *execution) gone(ctx context.Context, stop Stop) bool {
 		<-second.over
 	}
 	return saidGone(second.stdout.sofar(), stop)
+}
+
+// another opens a second session, or returns nil. A server that allows one at a time has to be done with the first
+// one, which takes it a moment longer than saying so.
+func (e *execution) another(ctx context.Context) *execution {
+	soon := time.NewTicker(lastWords / 3)
+	defer soon.Stop()
+	for range 10 {
+		second, err := e.conn.open(ctx, stopOptions())
+		if err == nil {
+			return second
+		}
+		if _, refused := errors.AsType[*ssh.OpenChannelError](err); !refused {
+			return nil
+		}
+		<-e.over // when the connection is closed at the latest
+		<-soon.C
+	}
+	return nil
 }
 
 // stopOptions bound the answer of a Stop. There is room for what a login says before any command.

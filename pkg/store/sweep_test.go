@@ -104,6 +104,97 @@ func TestCancellingACollection(t *testing.T) {
 	}
 }
 
+// TestWhatIsKnownOfTheEndOnTheHost follows one task through what may become of it, and looks what it says in the end.
+func TestWhatIsKnownOfTheEndOnTheHost(t *testing.T) {
+	t.Parallel()
+	const confirmed, unconfirmed = fleet.TerminationConfirmed, fleet.TerminationUnconfirmed
+	refused := fleet.Fail(fleet.CodeTCPRefused, nil)
+	type step func(t *testing.T, s *store.Store, c *store.Claim)
+	ends := func(with fleet.Termination) step {
+		return func(t *testing.T, s *store.Store, c *store.Claim) {
+			t.Helper()
+			e := ending(c, fleet.TaskCancelled)
+			e.Failure, e.Termination = fleet.Fail(fleet.CodeCancelled, nil), with
+			end(t, s, e)
+		}
+	}
+	held := func(t *testing.T, held bool, err error) {
+		t.Helper()
+		if err != nil || !held {
+			t.Fatalf("held %v, %v", held, err)
+		}
+	}
+	isRetried := func(t *testing.T, s *store.Store, c *store.Claim) {
+		t.Helper()
+		ok, err := s.RetryTask(t.Context(), store.LeaseOf(c.Task), 0, refused, unconfirmed)
+		held(t, ok, err)
+	}
+	tests := []struct {
+		name  string
+		steps []step // each on a claim of its own
+		open  fleet.Termination
+		want  fleet.Termination
+	}{
+		{"it ended by itself", []step{ends("")}, "", ""},
+		{"it was ended, and that is certain", []step{ends(confirmed)}, "", confirmed},
+		{"it was ended, and that is not certain", []step{ends(unconfirmed)}, "", unconfirmed},
+		{"it is cancelled after an attempt that was lost", []step{isRetried}, unconfirmed, unconfirmed},
+		{"it ended by itself after an attempt that was lost", []step{isRetried, ends("")}, "", ""},
+		{"its worker stopped", []step{func(t *testing.T, s *store.Store, c *store.Claim) {
+			t.Helper()
+			ok, err := s.ReleaseTask(t.Context(), store.LeaseOf(c.Task), confirmed)
+			held(t, ok, err)
+		}}, confirmed, confirmed},
+		{"its worker died", []step{func(t *testing.T, s *store.Store, c *store.Claim) {
+			t.Helper()
+			if err := s.RemoveWorker(t.Context(), *c.Task.WorkerID); err != nil {
+				t.Fatal(err)
+			}
+			n, err := s.TakeOver(t.Context(), time.Minute)
+			held(t, n == 1, err)
+		}}, unconfirmed, unconfirmed},
+		{"its worker knows nothing of it", []step{func(t *testing.T, s *store.Store, c *store.Claim) {
+			t.Helper()
+			n, err := s.ReleaseStray(t.Context(), *c.Task.WorkerID, nil, -time.Second)
+			held(t, n == 1, err)
+		}}, unconfirmed, unconfirmed},
+		{"it ran long past its deadline", []step{func(t *testing.T, s *store.Store, _ *store.Claim) {
+			t.Helper()
+			exec(t, store.DBOf(s), "update tasks set deadline_at = now() - interval '1 h'")
+			n, err := s.EndHopeless(t.Context(), time.Minute)
+			held(t, n == 1, err)
+		}}, "", unconfirmed},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := storetest.New(t)
+			addHost(t, s, "web-1")
+			c, messages := collect(t, s)
+			is := func(when string, want fleet.Termination) {
+				t.Helper()
+				tasks, _, err := s.Tasks(t.Context(), fleet.Everything(), c.ID, store.TaskFilter{}, fleet.Page{})
+				if err != nil || len(tasks) != 1 || tasks[0].Termination != want {
+					t.Errorf("%s: %+v, %v; want %q", when, tasks, err, want)
+				}
+			}
+			for _, step := range tt.steps {
+				claimed := claim(t, s, messages[0], aWorker(t, s).ID)
+				is("while it runs", "")
+				step(t, s, claimed)
+				messages[0].Epoch++
+			}
+			if tt.open != "" {
+				is("while it waits", tt.open)
+			}
+			if _, err := s.RequestCancel(t.Context(), c.ID); err != nil {
+				t.Fatal(err)
+			}
+			is("in the end", tt.want)
+		})
+	}
+}
+
 func TestTheOutboxIsReadInOrderOfUrgency(t *testing.T) {
 	t.Parallel()
 	s, _ := storetest.Pool(t)
