@@ -142,8 +142,10 @@ func TestAStopEndsWhatSSHDoesNot(t *testing.T) {
 		want    fleet.Termination
 	}{
 		{"the stop kills it", "echo $$; exec sleep 100", "kill -s KILL %PID%; echo it is gone", remote.TerminationConfirmed},
-		{"the stop kills it, and something else holds its output open", "(exec setsid sleep 6) & echo $$; exec sleep 100",
-			"kill -s KILL %PID%; echo it is gone", remote.TerminationConfirmed},
+		{
+			"the stop kills it, and something else holds its output open", "(exec setsid sleep 6) & echo $$; exec sleep 100",
+			"kill -s KILL %PID%; echo it is gone", remote.TerminationConfirmed,
+		},
 		{"the stop fails", "trap '' HUP TERM; echo $$; (exec setsid sleep 6) & wait", "echo it is still there", remote.TerminationUnconfirmed},
 	}
 	for _, tt := range tests {

@@ -35,7 +35,8 @@ func (s *server) registerCollections() {
 	}, s.listTasks)
 	register(s, operation{
 		id: "cancelCollection", method: http.MethodPost, path: collectionsPath + "/{id}/cancel", tag: "collections", summary: "Cancel a collection", role: fleet.Operator,
-		status: http.StatusAccepted, description: "Hosts that wait are not asked any more; those being asked are left within seconds.",
+		status: http.StatusAccepted, description: "Hosts that wait are not asked any more; what runs on those being asked is ended within seconds, " +
+			"and the task's termination says whether that is certain.",
 	}, s.cancelCollection)
 	register(s, operation{
 		id: "retryCollection", method: http.MethodPost, path: collectionsPath + "/{id}/retry", tag: "collections", role: fleet.Operator,
