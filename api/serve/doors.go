@@ -3,7 +3,6 @@ package serve
 import (
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -28,7 +27,7 @@ var errStarting = fleet.Errorf(fleet.Unavailable, "The process is starting and w
 	WithCode("starting").WithRetryAfter(time.Second)
 
 // doors returns the handler of everything that this api serves over HTTP.
-func (s *services) doors(c Config, open *atomic.Bool, stopping <-chan struct{}) (http.Handler, error) {
+func (s *services) doors(c Config, stopping <-chan struct{}) (http.Handler, error) {
 	guard, err := session.New(session.Config{
 		Accounts: s.accounts, Fail: rest.Fail, TrustedProxies: c.TrustedProxies,
 		Limiter: session.NewLimiter(s.Ephemeral, c.RateLimit, nil),
@@ -48,7 +47,7 @@ func (s *services) doors(c Config, open *atomic.Bool, stopping <-chan struct{}) 
 	if err != nil {
 		return nil, err
 	}
-	gate := starting(open, rest.Fail)
+	gate := starting(s.open, rest.Fail)
 	pages, guarded := gate(pages), gate(json)
 	return rest.Frame(s.log)(head(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {

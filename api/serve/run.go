@@ -41,6 +41,23 @@ type services struct {
 	health      *telemetry.Health
 	registry    *prometheus.Registry
 	log         *slog.Logger
+	open        *atomic.Bool // set when the database is prepared and there is an admin
+}
+
+// whenOpen returns the checks with a database that is not ready either while it is not prepared.
+func whenOpen(open *atomic.Bool, all []telemetry.Check) []telemetry.Check {
+	for i, c := range all {
+		if c.Name != "database" {
+			continue
+		}
+		all[i].Check = func(ctx context.Context) (string, error) {
+			if reason, err := c.Check(ctx); err != nil || open.Load() {
+				return reason, err
+			}
+			return "", errStarting
+		}
+	}
+	return all
 }
 
 // Run is an api until ctx ends. It listens at once and answers 503 until PostgreSQL is ready.
@@ -54,8 +71,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	var open atomic.Bool                        // set when the database is prepared
-	doors, err := s.doors(c, &open, ctx.Done()) //nolint:contextcheck // requests bring contexts of their own
+	doors, err := s.doors(c, ctx.Done()) //nolint:contextcheck // requests bring contexts of their own
 	if err != nil {
 		return err
 	}
@@ -79,7 +95,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		g.Go(func() error { return serveGRPC(ctx, server, listener) })
 	}
 	g.Go(func() error { return process.ServeHTTP(ctx, web, doors, log) })
-	g.Go(func() error { return s.prepare(ctx, c, &open) })
+	g.Go(func() error { return s.prepare(ctx, c) })
 	log.InfoContext(ctx, "listening", "http", web.Addr().String(), "grpc", grpcAddr, "doors", c.Doors)
 	if c.Listening != nil {
 		c.Listening(web.Addr().String(), grpcAddr)
@@ -96,7 +112,11 @@ func newServices(c Config, b *process.Backends, log *slog.Logger) (*services, er
 	if err != nil {
 		return nil, err
 	}
-	s := &services{Backends: b, log: log, registry: cmp.Or(c.Registry, telemetry.NewRegistry("api", c.Version)), health: telemetry.NewHealth(log, b.Checks(true)...)}
+	open := &atomic.Bool{}
+	s := &services{
+		Backends: b, log: log, open: open, registry: cmp.Or(c.Registry, telemetry.NewRegistry("api", c.Version)),
+		health: telemetry.NewHealth(log, whenOpen(open, b.Checks(true))...),
+	}
 	s.accounts, err = account.New(account.Config{
 		Store: b.Store, Sessions: b.Ephemeral, Signer: signer, Passwords: token.NewPasswords(passwordsAtOnce), Log: log,
 	})
@@ -115,7 +135,7 @@ func newServices(c Config, b *process.Backends, log *slog.Logger) (*services, er
 }
 
 // prepare opens the doors when the database is ready and there is an admin.
-func (s *services) prepare(ctx context.Context, c Config, open *atomic.Bool) error {
+func (s *services) prepare(ctx context.Context, c Config) error {
 	if err := s.PrepareDatabase(ctx); err != nil {
 		return err
 	}
@@ -129,7 +149,7 @@ func (s *services) prepare(ctx context.Context, c Config, open *atomic.Bool) err
 	if err != nil {
 		return fmt.Errorf("making the first admin: %w", err)
 	}
-	open.Store(true)
+	s.open.Store(true)
 	if c.Serving != nil {
 		c.Serving()
 	}
