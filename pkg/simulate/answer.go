@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
-	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -65,9 +64,9 @@ func readScript(stdin []byte) (script, bool) {
 	return script{nonce: nonce, sections: strings.Fields(names)}, true
 }
 
-// answer writes what the script would print on the host at that time, at that execution. A section that is not
+// answer returns what the script would print on the host at that time, at that execution. A section that is not
 // known fails as a missing command does.
-func (s *server) answer(w io.Writer, h *host, script script, execution int64) error {
+func (s *server) answer(h *host, script script, execution int64) ([]byte, error) {
 	now := s.now()
 	filling := h.factsAt(now, execution)
 	out := &bytes.Buffer{}
@@ -77,7 +76,7 @@ func (s *server) answer(w io.Writer, h *host, script script, execution int64) er
 		status := 0
 		if section, known := s.sections[name]; known {
 			if err := section.Execute(out, filling); err != nil {
-				return fmt.Errorf("filling the simulated section %s: %w", name, err)
+				return nil, fmt.Errorf("filling the simulated section %s: %w", name, err)
 			}
 		} else if !slices.Contains(silentSections(), name) {
 			status = 127
@@ -85,8 +84,7 @@ func (s *server) answer(w io.Writer, h *host, script script, execution int64) er
 		fmt.Fprintf(out, "\n@@%s E %s %d\n", script.nonce, name, status)
 	}
 	fmt.Fprintf(out, "\n@@%s END %d\n", script.nonce, s.now().Unix())
-	_, err := w.Write(out.Bytes())
-	return err
+	return out.Bytes(), nil
 }
 
 // A server is what all hosts of a fleet share.

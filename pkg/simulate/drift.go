@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"math"
-	"strconv"
-	"strings"
 
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
@@ -24,11 +22,10 @@ type Planted struct {
 // all built-in types sees when it is compared with the one before. It is derived anew at each call, nothing of it is
 // kept. A host of an unknown name has nothing.
 func (f *Fleet) Planted(name string) []Planted {
-	number, err := strconv.Atoi(strings.TrimPrefix(name, namePrefix))
-	if err != nil || number < 1 || number > len(f.hosts) || f.hosts[number-1].name != name {
+	h := f.host(name)
+	if h == nil {
 		return nil
 	}
-	h := f.hosts[number-1]
 	return h.planted(h.executions.Load())
 }
 

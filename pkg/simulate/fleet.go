@@ -54,14 +54,16 @@ type Options struct {
 	// Login is LoginByKey, also the default, or LoginByPassword.
 	Login string
 
-	// Behave, if not nil, chooses the behaviour of each host by its number, counted from 0. Latency then is only
-	// what it is given as a start.
-	Behave func(number int, usual Behaviour) Behaviour
-}
+	// Shares say how many hosts misbehave and how. The zero value: none.
+	Shares Shares
 
-// A Behaviour is how a host answers. The zero value answers at once and truly.
-type Behaviour struct {
-	Latency time.Duration // from the command to its answer
+	// DripEvery and MaxStartups are those of every host's Behaviour.
+	DripEvery   time.Duration
+	MaxStartups Startups
+
+	// Behave, if not nil, chooses the behaviour of each host by its number, counted from 0. What follows from the
+	// other options then is only what it is given as a start.
+	Behave func(number int, usual Behaviour) Behaviour
 }
 
 // A Host is one simulated host as others see it.
@@ -70,10 +72,12 @@ type Host struct {
 	Address     string // to connect to; always loopback
 	Port        int
 	MachineID   string
-	Fingerprint string // of its host key, SHA256:…
+	Fingerprint string // of the host key of the number 0, SHA256:…
 	Labels      map[string]string
-	Executions  int64 // commands that were answered up to now
+	Connections int64 // that were accepted up to now, also those that were dropped or reset
+	Executions  int64 // collecting scripts whose answer was begun up to now, whether it came to its end or not
 	Drifts      int64 // changes of facts among them, as Planted lists them
+	Behaviour   Behaviour
 }
 
 // A Fleet is a running set of simulated hosts. Its methods may be called concurrently.
@@ -83,13 +87,15 @@ type Fleet struct {
 	password   string // empty with keys
 	server     server
 
+	ctx    context.Context //nolint:containedctx // the fleet is what lives as long
 	cancel context.CancelFunc
+	mu     sync.Mutex // for the ports of the hosts and the changing of their behaviours
+	ended  bool
 	work   sync.WaitGroup
-	once   sync.Once
 }
 
 // Start serves the hosts until Close is called or ctx ends. Options out of range are an error of kind Invalid. All
-// hosts listen when it returns.
+// hosts but those of FaultDead listen when it returns.
 func Start(ctx context.Context, o Options) (*Fleet, error) {
 	if o.Hosts < 1 || o.Hosts > MaxHosts {
 		return nil, fleet.InvalidField("hosts", "must be from 1 to %d", MaxHosts)
@@ -98,6 +104,9 @@ func Start(ctx context.Context, o Options) (*Fleet, error) {
 		return nil, fleet.InvalidField("latency", "must not be negative")
 	}
 	if err := checkDrift(o); err != nil {
+		return nil, err
+	}
+	if err := o.Shares.check(); err != nil {
 		return nil, err
 	}
 	places, err := readListen(o.Listen)
@@ -112,21 +121,21 @@ func Start(ctx context.Context, o Options) (*Fleet, error) {
 	if err := f.setLogin(o); err != nil {
 		return nil, err
 	}
-	ctx, f.cancel = context.WithCancel(ctx)
-	for number := range o.Hosts {
-		h, err := newHost(ctx, o, number, places)
+	f.ctx, f.cancel = context.WithCancel(ctx)
+	for number, behaviour := range behaviours(o) {
+		h, err := newHost(ctx, o, number, places, behaviour)
+		if err == nil {
+			f.hosts = append(f.hosts, h)
+			err = f.settle(h)
+		}
 		if err != nil {
 			_ = f.Close()
 			return nil, err
 		}
-		f.hosts = append(f.hosts, h)
-	}
-	for _, h := range f.hosts {
-		f.work.Go(func() { f.server.serve(ctx, h) })
 	}
 	// Without this a fleet whose context ends would go on accepting.
 	f.work.Go(func() {
-		<-ctx.Done()
+		<-f.ctx.Done()
 		f.stopListening()
 	})
 	return f, nil
@@ -174,17 +183,18 @@ func (f *Fleet) Password() string { return f.password }
 
 // Close ends all hosts and their connections, and returns when nothing is left. It may be called more than once.
 func (f *Fleet) Close() error {
-	f.once.Do(func() {
-		f.cancel()
-		f.stopListening()
-		f.work.Wait()
-	})
+	f.cancel()
+	f.stopListening()
+	f.work.Wait()
 	return nil
 }
 
 func (f *Fleet) stopListening() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = true
 	for _, h := range f.hosts {
-		_ = h.listener.Close()
+		h.close()
 	}
 }
 

@@ -18,55 +18,75 @@ import (
 // namePrefix is what the names of all hosts begin with; the number of the host follows, counted from 1.
 const namePrefix = "sim-"
 
-// A host is one simulated host. Nothing in it changes but the counter, and its facts follow from that.
+// A host is one simulated host. Its facts follow from what never changes in it and from the count of its executions.
 type host struct {
 	number      int
+	seed        uint64
 	name        string
 	random      []byte // 32 bytes that its facts follow from
-	signer      ssh.Signer
-	fingerprint string
+	fingerprint string // of its first key
 	labels      map[string]string
-	behaviour   Behaviour
 	drift       drift
-	listener    net.Listener
+	address     *net.TCPAddr
+
+	behaviour   atomic.Pointer[Behaviour]
+	startups    atomic.Int64 // connections that have not logged in
+	connections atomic.Int64
 	executions  atomic.Int64
+
+	port // what it has of its address; only the fleet changes it
 }
 
-// newHost makes a host and lets it listen.
-func newHost(ctx context.Context, o Options, number int, places places) (*host, error) {
-	signer, err := ssh.NewSignerFromKey(ed25519.NewKeyFromSeed(derive(o.Seed, "host key", number)))
-	if err != nil {
-		return nil, fmt.Errorf("making a simulated host key: %w", err)
+// newHost makes a host and lets it listen, also if it is to be dead: its port is the one that it got.
+func newHost(ctx context.Context, o Options, number int, places places, behaviour Behaviour) (*host, error) {
+	if o.Behave != nil {
+		behaviour = o.Behave(number, behaviour)
+	}
+	if err := behaviour.check(); err != nil {
+		return nil, err
 	}
 	h := &host{
-		number: number, name: fmt.Sprintf(namePrefix+"%04d", number+1), random: derive(o.Seed, "facts", number),
-		signer: signer, fingerprint: ssh.FingerprintSHA256(signer.PublicKey()),
-		behaviour: Behaviour{Latency: o.Latency}, drift: newDrift(o, number),
+		number: number, seed: o.Seed, name: fmt.Sprintf(namePrefix+"%04d", number+1), random: derive(o.Seed, "facts", number),
+		drift: newDrift(o, number), address: places.of(number),
 	}
+	h.behaviour.Store(&behaviour)
+	signer, err := h.signer(0)
+	if err != nil {
+		return nil, err
+	}
+	h.fingerprint = ssh.FingerprintSHA256(signer.PublicKey())
 	h.labels = map[string]string{
 		"simulated": "true",
 		"env":       pick(h.random[0], "prod", "prod", "prod", "staging"),
 		"role":      pick(h.random[1], "web", "web", "db", "cache", "worker"),
 	}
-	if o.Behave != nil {
-		h.behaviour = o.Behave(number, h.behaviour)
-	}
-	address := places.of(number)
-	h.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp4", address.String())
-	if err != nil {
-		return nil, fleet.Wrap(err, fleet.Unavailable, "simulated host %d of %d cannot listen on %s", number+1, o.Hosts, address)
+	if err := h.listen(ctx); err != nil {
+		return nil, fleet.Wrap(err, fleet.Unavailable, "simulated host %d of %d cannot listen on %s", number+1, o.Hosts, h.address)
 	}
 	return h, nil
+}
+
+// signer returns the host key of that number.
+func (h *host) signer(key int) (ssh.Signer, error) {
+	purpose := "host key"
+	if key > 0 {
+		purpose = fmt.Sprintf("host key %d", key)
+	}
+	signer, err := ssh.NewSignerFromKey(ed25519.NewKeyFromSeed(derive(h.seed, purpose, h.number)))
+	if err != nil {
+		return nil, fmt.Errorf("making a simulated host key: %w", err)
+	}
+	return signer, nil
 }
 
 func pick[T any](by byte, choices ...T) T { return choices[int(by)%len(choices)] }
 
 func (h *host) view() Host {
-	address, _ := h.listener.Addr().(*net.TCPAddr) // it is one: we listen on tcp4
 	executions := h.executions.Load()
 	return Host{
-		Name: h.name, Address: address.IP.String(), Port: address.Port, MachineID: h.machineID(),
+		Name: h.name, Address: h.address.IP.String(), Port: h.address.Port, MachineID: h.machineID(),
 		Fingerprint: h.fingerprint, Labels: maps.Clone(h.labels), Executions: executions, Drifts: h.drift.count(executions),
+		Connections: h.connections.Load(), Behaviour: *h.behaviour.Load(),
 	}
 }
 

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/subtle"
@@ -14,19 +15,18 @@ import (
 )
 
 const (
-	loginTimeout = 30 * time.Second // sshd's is 120 s
-	maxStdin     = 4 << 20
-	maxSessions  = 10 // of a connection, as sshd has it
+	serverVersion = "SSH-2.0-RollcallSimulate"
+	loginTimeout  = 30 * time.Second // sshd's is 120 s
+	maxStdin      = 4 << 20
+	maxSessions   = 10 // of a connection, as sshd has it
 )
 
 var errLogin = errors.New("not the credential of the fleet")
 
-// serve accepts connections to one host until its listener is closed, and waits for them.
-func (s *server) serve(ctx context.Context, h *host) {
-	var connections sync.WaitGroup
-	defer connections.Wait()
+// accept takes connections to one host until its listener is closed, and lets spawn serve each.
+func (s *server) accept(ctx context.Context, h *host, listener net.Listener, spawn func(func())) {
 	for {
-		conn, err := h.listener.Accept()
+		conn, err := listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -38,22 +38,51 @@ func (s *server) serve(ctx context.Context, h *host) {
 				continue
 			}
 		}
-		connections.Go(func() { s.talk(ctx, h, conn) })
+		h.accepted(ctx, s, conn, spawn)
 	}
 }
 
-// talk serves one connection.
-func (s *server) talk(ctx context.Context, h *host, conn net.Conn) {
+// accepted counts a connection and drops it, or lets spawn serve it.
+func (h *host) accepted(ctx context.Context, s *server, conn net.Conn, spawn func(func())) {
+	b := *h.behaviour.Load()
+	number := h.connections.Add(1)
+	switch {
+	case b.Fault == FaultResetAtAccept:
+		reset(conn)
+	case b.MaxStartups.drops(h.startups.Load(), func() int64 { return h.dice(number) }):
+		// Nothing of what the client says is read, so that it sees this or a reset, as with sshd.
+		_, _ = io.WriteString(conn, "Exceeded MaxStartups\r\n")
+		_ = conn.Close()
+	default:
+		h.startups.Add(1)
+		spawn(func() { s.talk(ctx, h, b, conn) })
+	}
+}
+
+// talk serves one connection of a host that behaves so.
+func (s *server) talk(ctx context.Context, h *host, b Behaviour, conn net.Conn) {
+	loggedIn := sync.OnceFunc(func() { h.startups.Add(-1) })
+	defer loggedIn()
 	defer func() { _ = conn.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	stop := context.AfterFunc(ctx, func() { reset(conn) })
 	defer stop()
-	if err := conn.SetDeadline(time.Now().Add(loginTimeout)); err != nil {
+	switch b.Fault {
+	case FaultMute:
+		_, _ = io.Copy(io.Discard, conn) // until the client has had enough
+		return
+	case FaultResetInHandshake:
+		breakHandshake(conn)
 		return
 	}
-	authenticated, channels, requests, err := ssh.NewServerConn(conn, s.config(h))
+	config, err := s.config(h, b)
+	if err != nil || conn.SetDeadline(time.Now().Add(loginTimeout)) != nil {
+		return
+	}
+	authenticated, channels, requests, err := ssh.NewServerConn(conn, config)
 	if err != nil {
 		return
 	}
+	loggedIn()
 	var work sync.WaitGroup
 	defer work.Wait()
 	defer func() { _ = authenticated.Close() }()
@@ -80,91 +109,49 @@ func (s *server) talk(ctx context.Context, h *host, conn net.Conn) {
 		}
 		work.Go(func() {
 			defer func() { <-free }()
-			s.session(ctx, h, channel, asked)
+			s.session(ctx, h, conn, channel, asked)
 		})
 	}
 }
 
-func (s *server) config(h *host) *ssh.ServerConfig {
-	config := &ssh.ServerConfig{MaxAuthTries: 3, ServerVersion: "SSH-2.0-RollcallSimulate"}
+// breakHandshake resets a connection in the key exchange: when the client has understood whom it talks to, and has
+// begun.
+func breakHandshake(conn net.Conn) {
+	defer reset(conn)
+	if err := conn.SetDeadline(time.Now().Add(loginTimeout)); err != nil {
+		return
+	}
+	if _, err := io.WriteString(conn, serverVersion+"\r\n"); err != nil {
+		return
+	}
+	client := bufio.NewReader(conn)
+	if _, err := client.ReadSlice('\n'); err != nil { // a longer line than the buffer is an error too
+		return
+	}
+	_, _ = client.ReadByte()
+}
+
+func (s *server) config(h *host, b Behaviour) (*ssh.ServerConfig, error) {
+	config := &ssh.ServerConfig{MaxAuthTries: 3, ServerVersion: serverVersion}
+	let := func(right bool) (*ssh.Permissions, error) {
+		if !right || b.Fault == FaultAuth {
+			return nil, errLogin
+		}
+		return &ssh.Permissions{}, nil
+	}
 	if s.publicKey != nil {
 		config.PublicKeyCallback = func(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-			if meta.User() != User || !bytes.Equal(key.Marshal(), s.publicKey) {
-				return nil, errLogin
-			}
-			return &ssh.Permissions{}, nil
+			return let(meta.User() == User && bytes.Equal(key.Marshal(), s.publicKey))
 		}
 	} else {
 		config.PasswordCallback = func(meta ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
-			if meta.User() != User || subtle.ConstantTimeCompare(password, []byte(s.password)) != 1 {
-				return nil, errLogin
-			}
-			return &ssh.Permissions{}, nil
+			return let(meta.User() == User && subtle.ConstantTimeCompare(password, []byte(s.password)) == 1)
 		}
 	}
-	config.AddHostKey(h.signer)
-	return config
-}
-
-// session serves the requests of one session: one exec, and the signals to it.
-func (s *server) session(ctx context.Context, h *host, channel ssh.Channel, asked <-chan *ssh.Request) {
-	ctx, kill := context.WithCancel(ctx)
-	var command sync.WaitGroup
-	defer command.Wait()
-	defer kill()
-	running := false
-	for request := range asked {
-		ok := false
-		switch request.Type {
-		case "exec":
-			if ok = !running; ok {
-				running = true
-				command.Go(func() { s.execute(ctx, h, channel) })
-			}
-		case "signal":
-			if ok = running; ok {
-				_, _ = channel.SendRequest("exit-signal", false, ssh.Marshal(struct {
-					Signal          string
-					Core            bool
-					Error, Language string
-				}{Signal: "KILL"}))
-				kill()
-			}
-		}
-		if request.WantReply {
-			_ = request.Reply(ok, nil)
-		}
-	}
-}
-
-// execute answers one command. What the command says does not matter, only the script on its standard input.
-func (s *server) execute(ctx context.Context, h *host, channel ssh.Channel) {
-	defer func() { _ = channel.Close() }()
-	// The client's going away, or a signal, ends the command wherever it is.
-	stop := context.AfterFunc(ctx, func() { _ = channel.Close() })
-	defer stop()
-	stdin, err := io.ReadAll(io.LimitReader(channel, maxStdin))
+	signer, err := h.signer(b.keyAt(h.executions.Load()))
 	if err != nil {
-		return
+		return nil, err
 	}
-	select {
-	case <-ctx.Done():
-		return
-	case <-time.After(h.behaviour.Latency):
-	}
-	script, found := readScript(stdin)
-	if !found {
-		_, _ = io.WriteString(channel.Stderr(), "sh: not found\n")
-		exit(channel, 127)
-		return
-	}
-	if err := s.answer(channel, h, script, h.executions.Add(1)); err != nil {
-		exit(channel, 1)
-		return
-	}
-	exit(channel, 0)
-}
-
-func exit(channel ssh.Channel, status uint32) {
-	_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{status}))
+	config.AddHostKey(signer)
+	return config, nil
 }
