@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/rollcallhq/rollcall/api/internal/doctor"
 	"github.com/rollcallhq/rollcall/api/internal/queues"
 	"github.com/rollcallhq/rollcall/api/internal/rest"
 	"github.com/rollcallhq/rollcall/api/internal/session"
@@ -38,6 +39,9 @@ func (s *services) doors(c Config, stopping <-chan struct{}) (http.Handler, erro
 	json, err := rest.New(rest.Config{
 		Store: s.Store, Guard: guard, Accounts: s.accounts, Inventory: s.inventory, Collections: s.collections, Schedules: s.schedules,
 		Reports: &report.Service{Store: s.Store}, Health: s.health, Metrics: telemetry.NewHTTPMetrics(s.registry), Log: s.log, Gatherer: telemetry.MetricsHandler(s.registry),
+		Doctor: doctor.New(doctor.Config{
+			Store: s.Store, Redis: s.Ephemeral, PoolSize: int(s.Pool.Config().MaxConns), QueueLimit: c.QueueLimit, Log: s.log,
+		}),
 		Stopping: stopping, Version: c.Version, DigestKey: digestKey(c.SigningKey),
 	})
 	if err != nil {

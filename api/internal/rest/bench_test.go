@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rollcallhq/rollcall/api/internal/doctor"
 	"github.com/rollcallhq/rollcall/api/internal/rest"
 	"github.com/rollcallhq/rollcall/api/internal/session"
 	"github.com/rollcallhq/rollcall/pkg/account"
@@ -124,6 +125,7 @@ func newBench(t *testing.T, changes ...func(*rest.Config)) *bench {
 		Store: b.db, Guard: guard, Accounts: b.accounts, Inventory: inv, Collections: collections,
 		Schedules: newSchedules(b.db, collections, log), Reports: &report.Service{Store: b.db}, Health: telemetry.NewHealth(log), Log: log, Version: "test",
 		Metrics: telemetry.NewHTTPMetrics(registry), Gatherer: telemetry.MetricsHandler(registry),
+		Doctor:   doctor.New(doctor.Config{Store: b.db, Redis: ephemeral.New(client), PoolSize: 20, Log: log}),
 		Timeouts: rest.Timeouts{Poll: 10 * time.Millisecond, Beat: 20 * time.Millisecond},
 	}
 	for _, change := range changes {

@@ -159,7 +159,8 @@ const forged = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiJhZG1pbiIsImV4cCI6
 
 func TestBadInput(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, queueLimit(2)) // what furnish leaves waiting is between that and twice as much
+	b := newBench(t, queueLimit(10)) // at which bulk work is refused, and normal work at twice as much
+	b.waits(t, 10)
 	ids := b.furnish(t)
 	for _, bad := range badInputs() {
 		t.Run(bad.what, func(t *testing.T) {

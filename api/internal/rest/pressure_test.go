@@ -19,6 +19,16 @@ func queueLimit(n int) func(*rest.Config) {
 	}
 }
 
+// waits stores n tasks that wait, of hosts of their own.
+func (b *bench) waits(t *testing.T, n int) {
+	t.Helper()
+	b.sql(t, `with added as (
+			insert into tasks (id, collection_id, created_at, host_id, site, priority, expires_at)
+			select gen_random_uuid(), gen_random_uuid(), now(), gen_random_uuid(), 'default', 'bulk', now() + interval '1 day' from generate_series(1, $1::int)
+			returning id
+		) select count(*)::text from added`, n)
+}
+
 func TestAFullQueue(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, queueLimit(2))

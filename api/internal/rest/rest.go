@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
 
+	"github.com/rollcallhq/rollcall/api/internal/doctor"
 	"github.com/rollcallhq/rollcall/api/internal/session"
 	"github.com/rollcallhq/rollcall/pkg/account"
 	"github.com/rollcallhq/rollcall/pkg/collection"
@@ -36,6 +37,7 @@ type Config struct {
 	Reports     *report.Service
 	Health      *telemetry.Health
 	Metrics     *telemetry.HTTPMetrics // optional
+	Doctor      *doctor.Doctor         // optional: without it there is no such call
 	Log         *slog.Logger
 
 	// DigestKey keys the digests of requests with an Idempotency-Key; the same in every replica. Optional, for tests.
@@ -121,5 +123,6 @@ func (s *server) registerAll() {
 	s.registerChanges()
 	s.registerSchedules()
 	s.registerCollectors()
+	s.registerDoctor()
 	s.registerLater()
 }
