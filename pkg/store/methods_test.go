@@ -76,12 +76,15 @@ func withoutScope() map[string]string {
 		machinery = "moves tasks for the system itself; no door calls it"
 		write     = "writes what its service has looked up within the actor's scope; answers what was written"
 		clock     = "about the database, not about hosts"
+		numbers   = "how much waits in the whole deployment, without a host; new work is admitted by it, and the doctor, who tells, is for admins without a selector"
 		accounts  = "accounts and their secrets; the service lets admins or the owner call it"
 		secrets   = "credentials are not host-related; the service lets admins call it"
 		schedules = "schedules have no scope of their own: one acts with its owner's; firings name collections, which are read with a scope"
 	)
 	return map[string]string{
-		"Now": clock, "MissingPartitions": clock,
+		"Now": clock, "MissingPartitions": clock, "ServerState": clock, "ConnectionState": clock, "Migrations": clock,
+
+		"Waiting": numbers, "WaitingState": numbers, "StuckState": numbers,
 
 		"Outbox": machinery, "Unclaimed": machinery, "RingAgain": machinery, "TakeOver": machinery, "EndHopeless": machinery,
 		"ClaimTask": machinery, "RetryTask": machinery, "ReleaseTask": machinery, "ReleaseStray": machinery, "EndTask": machinery,
