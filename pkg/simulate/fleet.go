@@ -126,7 +126,7 @@ func Start(ctx context.Context, o Options) (*Fleet, error) {
 		h, err := newHost(ctx, o, number, places, behaviour)
 		if err == nil {
 			f.hosts = append(f.hosts, h)
-			err = f.settle(h)
+			err = f.settle(h) //nolint:contextcheck // the fleet's own context is made of this one
 		}
 		if err != nil {
 			_ = f.Close()

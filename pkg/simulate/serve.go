@@ -66,11 +66,11 @@ func (s *server) talk(ctx context.Context, h *host, b Behaviour, conn net.Conn) 
 	defer func() { _ = conn.Close() }()
 	stop := context.AfterFunc(ctx, func() { reset(conn) })
 	defer stop()
-	switch b.Fault {
-	case FaultMute:
+	if b.Fault == FaultMute {
 		_, _ = io.Copy(io.Discard, conn) // until the client has had enough
 		return
-	case FaultResetInHandshake:
+	}
+	if b.Fault == FaultResetInHandshake {
 		breakHandshake(conn)
 		return
 	}
