@@ -44,7 +44,12 @@ func readAddresses(r *reader, b bag) []address {
 		}
 		return list
 	case strings.TrimSpace(out) != "":
-		return addressesFromLines(out)
+		list := addressesFromLines(out)
+		if len(list) == 0 && r.reasonFor("ip_addr") == "" { // not even that of lo
+			r.lose(ReasonParseFailed, path)
+			r.warn("section ip_addr: parse_failed")
+		}
+		return list
 	case r.reasonFor("ip_addr") != "":
 		return nil
 	}

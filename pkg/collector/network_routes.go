@@ -50,6 +50,7 @@ func readRoutes(r *reader, b bag) []routeFacts {
 			r.lose(ReasonDenied, "routes", "default", "primary_ip", "primary_mac")
 			r.warn("section ip_route: ip failed")
 		}
+		r.lack(ReasonToolMissing, "routes.*.protocol", "routes.*.scope", "routes.*.src") // the kernel's tables have none of them
 		return slices.Concat(procRoutes(b.files["/proc/net/route"]), procRoutes6(b.files["/proc/net/ipv6_route"]))
 	}
 	parts := splitParts(out, familyV4, familyV6)

@@ -150,3 +150,29 @@ func TestABridgeOfGuestsIsUpWithThem(t *testing.T) {
 	equal(t, "the state as a metric", at(decode(t, down.Metrics), "interfaces", "docker0", "oper_state"), any("down"))
 	equal(t, "the state of a card", at(decode(t, down.Facts), "interfaces", "eth0", "oper_state"), any("up"))
 }
+
+// TestAnIPThatIsGoneOrBabblesTakesNothingAway holds that a host whose ip was removed, or prints what nobody understands,
+// keeps what only ip can tell.
+func TestAnIPThatIsGoneOrBabblesTakesNothingAway(t *testing.T) {
+	t.Parallel()
+	const route = "/proc/net/route:Iface\tDestination\tGateway\n/proc/net/route:eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
+	with := reportOf(t, "network", map[string]string{
+		"net":      route,
+		"ip_addr":  `[{"ifname":"eth0","addr_info":[{"family":"inet","local":"192.0.2.7","prefixlen":24,"scope":"global"}]}]`,
+		"ip_route": "#inet\n" + `[{"dst":"192.0.2.0/24","dev":"eth0","protocol":"kernel","scope":"link","prefsrc":"192.0.2.7"}]` + "\n#inet6\n[]\n",
+	})
+	for what, sections := range map[string]map[string]string{
+		"ip is gone": {"net": route, "ip_addr": with2addresses},
+		"ip babbles": {"net": route, "ip_addr": "what nobody understands\n"},
+	} {
+		carried, err := reportOf(t, "network", sections).CarryOver(with.Facts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range paths(t, with, carried) {
+			t.Errorf("%s: %s", what, p)
+		}
+	}
+}
+
+const with2addresses = "2: eth0    inet 192.0.2.7/24 scope global eth0\\       valid_lft forever preferred_lft forever\n"
