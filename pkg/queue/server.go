@@ -32,16 +32,16 @@ type ServerOptions struct {
 // Run serves the sites' queues until ctx ends, then stops fetching and waits for the handlers. Handlers' contexts do
 // not end with ctx: whoever owns the work decides when to end it.
 //
-// Interactive tasks have a server and a tenth of the slots of their own, because weights do not help while long
-// sessions hold every slot; the rest is shared by several servers, because one fetches at most one task per
-// round trip to Redis.
+// Each lane has slots that less urgent ones cannot take, and the rest is shared; how many servers share it follows from
+// how far Redis is when Run begins, because one server fetches at most one task per round trip.
 func Run(ctx context.Context, client redis.UniversalClient, o ServerOptions) error {
 	if o.Drain == 0 {
 		o.Drain = 20 * time.Second
 	}
+	trip := roundTrip(ctx, client)
 	var servers []*asynq.Server
-	for _, lane := range lanesOf(o) {
-		server := asynq.NewServerFromRedisClient(client, lane)
+	for _, s := range shares(max(1, o.Slots), len(o.Sites), trip) {
+		server := asynq.NewServerFromRedisClient(client, config(o, s))
 		if err := server.Start(handler(o.Handler)); err != nil {
 			for _, started := range servers {
 				started.Shutdown()
@@ -50,6 +50,7 @@ func Run(ctx context.Context, client redis.UniversalClient, o ServerOptions) err
 		}
 		servers = append(servers, server)
 	}
+	o.Log.InfoContext(ctx, "serving the queues", "sites", o.Sites, "slots", o.Slots, "servers", len(servers), "redis_round_trip", trip)
 	<-ctx.Done()
 	for _, server := range servers {
 		server.Stop()
@@ -62,27 +63,15 @@ func Run(ctx context.Context, client redis.UniversalClient, o ServerOptions) err
 	return nil
 }
 
-func lanesOf(o ServerOptions) []asynq.Config {
-	reserved := max(1, o.Slots/10)
-	shared := max(1, o.Slots-reserved)
-	lanes := []asynq.Config{config(o, reserved, map[fleet.Priority]int{fleet.PriorityInteractive: 1})}
-	const sharedServers = 2
-	for i := range min(sharedServers, shared) {
-		lanes = append(lanes, config(o, (shared+i)/min(sharedServers, shared),
-			map[fleet.Priority]int{fleet.PriorityInteractive: 6, fleet.PriorityNormal: 3, fleet.PriorityBulk: 1}))
-	}
-	return lanes
-}
-
-func config(o ServerOptions, slots int, weights map[fleet.Priority]int) asynq.Config {
+func config(o ServerOptions, s share) asynq.Config {
 	queues := map[string]int{}
 	for _, site := range o.Sites {
-		for lane, weight := range weights {
+		for lane, weight := range s.weights {
 			queues[Name(site, lane)] = weight
 		}
 	}
 	return asynq.Config{
-		Concurrency:              slots,
+		Concurrency:              s.slots,
 		Queues:                   queues,
 		TaskCheckInterval:        100 * time.Millisecond,
 		DelayedTaskCheckInterval: time.Second,
