@@ -137,30 +137,33 @@ func (q *Queue) States(ctx context.Context, messages []fleet.Message) ([]State, 
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	pipe := q.redis.Pipeline()
-	replies := make([]*redis.SliceCmd, len(messages))
+	replies, exist := make([]*redis.SliceCmd, len(messages)), make([]*redis.IntCmd, len(messages))
 	for i, m := range messages {
 		// Asynq keeps a message in the hash asynq:{<queue>}:t:<id>.
-		replies[i] = pipe.HMGet(ctx, "asynq:{"+Name(m.Site, m.Priority)+"}:t:"+ID(m), "state", "msg")
+		key := "asynq:{" + Name(m.Site, m.Priority) + "}:t:" + ID(m)
+		replies[i], exist[i] = pipe.HMGet(ctx, key, "state", "msg"), pipe.Exists(ctx, key)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, unavailable(err)
 	}
 	states := make([]State, len(messages))
 	for i, reply := range replies {
-		states[i] = stateOf(reply.Val())
+		states[i] = stateOf(reply.Val(), exist[i].Val() > 0)
 	}
 	return states, nil
 }
 
-// stateOf reads state and msg; a hash without a message is what a lost one left behind.
-func stateOf(values []any) State {
-	if len(values) != 2 || values[0] == nil {
+// stateOf reads state and msg. A hash that lacks either takes the message's ID for ever, as an archived one does, and
+// nobody will deliver it: it is what a lost message left behind, or all that a handler's result went into when Redis
+// had been wiped before.
+func stateOf(values []any, exists bool) State {
+	if !exists {
 		return StateAbsent
 	}
-	state, _ := values[0].(string)
-	if values[1] == nil {
+	if len(values) != 2 || values[0] == nil || values[1] == nil {
 		return StateArchived
 	}
+	state, _ := values[0].(string)
 	return State(state)
 }
 

@@ -208,6 +208,45 @@ func TestStates(t *testing.T) {
 	}
 }
 
+// TestAResultWithoutAMessageTakesItsIDForEver wipes Redis while a handler works: all that is there afterwards is the
+// line that the handler leaves, and Asynq takes that for the message.
+func TestAResultWithoutAMessageTakesItsIDForEver(t *testing.T) {
+	t.Parallel()
+	client, _ := startRedis(t)
+	q := queue.New(client)
+	working, release := make(chan struct{}), make(chan struct{})
+	serve(t, client, queue.ServerOptions{Handler: func(context.Context, fleet.Message) (string, error) {
+		close(working)
+		<-release
+		return "web-1 succeeded 1.2s", nil
+	}})
+	m := aMessage()
+	if err := q.Ring(t.Context(), []fleet.Message{m}); err != nil {
+		t.Fatal(err)
+	}
+	<-working
+	if err := client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if state := stateOf(t, q, m); state != queue.StateAbsent {
+		t.Errorf("after the wipe it is %s", state)
+	}
+	close(release)
+	eventually(t, "the line of the handler", func() bool { return client.Exists(t.Context(), key(m)).Val() == 1 })
+	if fields := client.HGetAll(t.Context(), key(m)).Val(); len(fields) != 1 || fields["result"] == "" {
+		t.Fatalf("Redis has %v, want the result alone", fields)
+	}
+	if err := q.Ring(t.Context(), []fleet.Message{m}); err != nil { // a conflict, which we take for success
+		t.Fatal(err)
+	}
+	if n := client.LLen(t.Context(), "asynq:{collect.eu.normal}:pending").Val(); n != 0 {
+		t.Errorf("%d messages wait, so the ID is free after all, and StateAbsent would do", n)
+	}
+	if state := stateOf(t, q, m); state != queue.StateArchived {
+		t.Errorf("it is %s, want it rung for under a new epoch", state)
+	}
+}
+
 func TestMessagesAreDelivered(t *testing.T) {
 	t.Parallel()
 	client, _ := startRedis(t)
