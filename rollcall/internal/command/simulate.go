@@ -2,7 +2,10 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"time"
 
@@ -18,6 +21,7 @@ type simulateCommand struct {
 	DriftFacts int           `help:"How many facts such a host changes at once." default:"1"`
 	Password   bool          `help:"Let the user in by password instead of by key."`
 	Inventory  string        `help:"Write the inventory for 'hosts import' to this file; - is standard output." placeholder:"FILE"`
+	Counts     string        `help:"Serve the hosts' own counts of connections and executions over HTTP at this loopback address, as NDJSON." placeholder:"127.0.0.1:9190"`
 
 	Misbehaviour misbehaviour `embed:""`
 }
@@ -78,6 +82,11 @@ func (c simulateCommand) Run(ctx context.Context, in Invocation) error {
 		return usage{err}
 	}
 	defer func() { _ = simulated.Close() }()
+	stop, err := c.serveCounts(ctx, in, simulated)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	if err := c.writeInventory(in, simulated); err != nil {
 		return err
 	}
@@ -88,6 +97,31 @@ func (c simulateCommand) Run(ctx context.Context, in Invocation) error {
 	<-ctx.Done()
 	return nil
 }
+
+// serveCounts serves the counts of the hosts where it is asked to, until it is told to stop.
+func (c simulateCommand) serveCounts(ctx context.Context, in Invocation, simulated *simulate.Fleet) (stop func(), err error) {
+	if c.Counts == "" {
+		return func() {}, nil
+	}
+	address, err := net.ResolveTCPAddr("tcp", c.Counts)
+	if err != nil || !address.IP.IsLoopback() {
+		return nil, usage{errCounts}
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address.String())
+	if err != nil {
+		return nil, fmt.Errorf("serving the counts: %w", err)
+	}
+	server := &http.Server{Handler: simulated.Counts(), ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(listener) // until it is closed
+	}()
+	_, _ = fmt.Fprintf(in.Stderr, "Their counts are at http://%s/.\n", listener.Addr())
+	return func() { _ = server.Close(); <-done }, nil
+}
+
+var errCounts = errors.New("--counts takes a loopback address with a port, such as 127.0.0.1:9190")
 
 // writeInventory writes the inventory whole or not at all: whoever waits for the file finds all of it.
 func (c simulateCommand) writeInventory(in Invocation, simulated *simulate.Fleet) error {
