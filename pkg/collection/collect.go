@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/rollcallhq/rollcall/pkg/collector"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/remote"
@@ -81,9 +83,14 @@ func (w *Worker) ask(ctx context.Context, claim *store.Claim, c conn, l learned)
 		l.failure = fleet.Fail(fleet.CodeInternal, err)
 		return l
 	}
-	output, err := c.Run(ctx, plan.Command(), plan.Script(), remote.RunOptions{
-		MaxStdout: plan.MaxOutput(),
-		Stop:      func(stdout []byte) remote.Stop { return stopOf(plan, stdout) },
+	root, err := w.elevation(ctx, claim.Host)
+	if err != nil {
+		l.failure, l.blocked = w.failureOf(ctx, err), fleet.KindOf(err) == fleet.Unavailable
+		return l
+	}
+	output, err := c.Run(ctx, root.run(plan), plan.Script(), remote.RunOptions{
+		MaxStdout: plan.MaxOutput(), Lead: root.lead(),
+		Stop: func(stdout []byte) remote.Stop { return root.stop(plan, stdout) },
 	})
 	l.ended = output.Termination
 	if err != nil {
@@ -93,6 +100,9 @@ func (w *Worker) ask(ctx context.Context, claim *store.Claim, c conn, l learned)
 		return l
 	}
 	run, err := plan.Read(output.Stdout)
+	if refused := root.explain(output); err != nil && refused != nil {
+		err = refused
+	}
 	if err != nil {
 		if l.failure == nil {
 			l.failure = w.failureOf(ctx, err)
@@ -184,32 +194,41 @@ func keepalive(o fleet.SSHOptions) time.Duration {
 	return time.Duration(*o.KeepaliveSeconds) * time.Second
 }
 
-// credential opens the host's credential. It is the only place where a secret is in the clear.
+// credential opens the host's credential.
 func (w *Worker) credential(ctx context.Context, claim *store.Claim) (remote.Credential, error) {
 	if claim.Host.CredentialID == nil {
 		// The way to the login is worth knowing all the same: whether the host answers, and with which key.
 		return remote.Credential{Kind: remote.KindNone, Username: "nobody"}, nil
 	}
-	c, seal, err := w.Store.CredentialFor(ctx, *claim.Host.CredentialID, claim.Host.Site)
-	if fleet.KindOf(err) == fleet.NotFound {
-		return remote.Credential{}, fleet.Fail(fleet.CodeAuthFailed, err, "reason", "the credential is not sealed to the host's site", "methods", "none")
-	}
+	c, s, err := w.open(ctx, *claim.Host.CredentialID, claim.Host.Site)
 	if err != nil {
 		return remote.Credential{}, err
-	}
-	plain, err := w.Keys.Open(seal.Site, seal.KeyID, c.ID, seal.Sealed)
-	if err != nil {
-		return remote.Credential{}, fleet.Fail(fleet.CodeAuthFailed, err,
-			"reason", "this worker's ROLLCALL_OPEN_KEYS do not open the credential", "key_id", seal.KeyID, "methods", "none")
-	}
-	s, err := secret.DecodeCredential(plain)
-	if err != nil {
-		return remote.Credential{}, fleet.Fail(fleet.CodeInternal, err)
 	}
 	return remote.Credential{
 		Kind: string(c.Kind), Username: c.Username,
 		PrivateKey: s.PrivateKey, Passphrase: s.Passphrase, Password: s.Password,
 	}, nil
+}
+
+// open returns a credential with its secret. It is the only place where one is in the clear.
+func (w *Worker) open(ctx context.Context, id uuid.UUID, site string) (fleet.Credential, secret.Credential, error) {
+	c, seal, err := w.Store.CredentialFor(ctx, id, site)
+	if fleet.KindOf(err) == fleet.NotFound {
+		return c, secret.Credential{}, fleet.Fail(fleet.CodeAuthFailed, err, "reason", "the credential is not sealed to the host's site", "methods", "none")
+	}
+	if err != nil {
+		return c, secret.Credential{}, err
+	}
+	plain, err := w.Keys.Open(seal.Site, seal.KeyID, c.ID, seal.Sealed)
+	if err != nil {
+		return c, secret.Credential{}, fleet.Fail(fleet.CodeAuthFailed, err,
+			"reason", "this worker's ROLLCALL_OPEN_KEYS do not open the credential", "key_id", seal.KeyID, "methods", "none")
+	}
+	s, err := secret.DecodeCredential(plain)
+	if err != nil {
+		return c, secret.Credential{}, fleet.Fail(fleet.CodeInternal, err)
+	}
+	return c, s, nil
 }
 
 // failureOf returns the failure that err is, and otherwise why ctx ended, and otherwise an internal one.

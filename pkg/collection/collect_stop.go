@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/rollcallhq/rollcall/pkg/collector"
+	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/remote"
 )
 
@@ -86,10 +87,10 @@ func stopOf(plan collector.Plan, stdout []byte) remote.Stop {
 		"%NONCE%", "["+nonce[:1]+"]"+nonce[1:], // which does not find itself on the command line of grep
 		"%SELF%", word, "%WORD%", word,
 	).Replace(stopScript)
+	// The searching shell shows the word on its command line, whoever has started it.
+	stdin := "#BEGIN-" + word + "\nrollcall_stop='" + strings.ReplaceAll(script, "'", `'\''`) + "'\nexec /bin/sh -c \"$rollcall_stop\"\n"
 	return remote.Stop{
-		Command: `env LC_ALL=C /bin/sh -c 'eval "$(sed -n "/^#BEGIN-` + word + `/,\$p")"'`,
-		Stdin:   []byte("#BEGIN-" + word + "\n" + script),
-		Gone:    "@@" + word + " GONE\n",
+		Command: collector.CommandAs(fleet.BecomeNone, false), Stdin: []byte(stdin), Gone: "@@" + word + " GONE\n",
 	}
 }
 

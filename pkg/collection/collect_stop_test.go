@@ -77,12 +77,18 @@ type hanging struct {
 func startHanging(t *testing.T, lines ...string) hanging {
 	t.Helper()
 	h := hanging{dir: publicDir(t)}
+	h.plant(t)
+	h.sshd = startSSHD(t, append(lines, "SetEnv PATH="+h.dir+":/usr/bin:/bin")...)
+	return h
+}
+
+// plant puts a uname that hangs into the directory.
+func (h hanging) plant(t *testing.T) {
+	t.Helper()
 	stuck := "#!/bin/sh\necho $$ >" + h.dir + "/stuck.tmp && mv " + h.dir + "/stuck.tmp " + h.dir + "/stuck\nsleep 100 | sleep 100\n"
 	if err := os.WriteFile(filepath.Join(h.dir, "uname"), []byte(stuck), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	h.sshd = startSSHD(t, append(lines, "SetEnv PATH="+h.dir+":/usr/bin:/bin")...)
-	return h
 }
 
 // stuck waits until the script hangs, and returns one of its processes. Whatever becomes of it, the end of the test

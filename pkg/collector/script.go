@@ -8,8 +8,8 @@ import (
 
 // bootstrap makes sure that the body runs in a process group of its own, because the dead-man switch kills the
 // group as a whole: sharing one with whoever started us would kill them. exec keeps the process, so whoever waits
-// for us still does. The body is an argument rather than a here-document, which bash before 5.1 keeps in a file
-// under /tmp: a host with a full disk has to be readable too.
+// for us still does. The body is an argument rather than a here-document, which bash before 5.1 keeps in a file under
+// /tmp: a host with a full disk has to be readable too; and whoever is to end us finds us by the nonce that it shows.
 const bootstrap = `exec 2>/dev/null </dev/null
 set +e +u +x
 IFS=' 	
@@ -20,8 +20,9 @@ rollcall_group() {
   set -- ${_l##*"$_q"}
   [ "$3" = "$$" ]
 }
-if rollcall_group || ! command -v setsid >/dev/null; then eval "$rollcall_body"
-else exec setsid /bin/sh -c "$rollcall_body"; fi
+if rollcall_group; then exec /bin/sh -c "$rollcall_body"
+elif command -v setsid >/dev/null; then exec setsid /bin/sh -c "$rollcall_body"
+else eval "$rollcall_body"; fi
 `
 
 // prologue is the part of the body before the sections. Placeholders in capitals between percent signs are replaced.

@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"sync"
@@ -44,12 +43,17 @@ func newExecution(c *Conn, channel ssh.Channel, options RunOptions) *execution {
 }
 
 // start starts moving the streams of a command.
-func (e *execution) start(stdin []byte) {
-	e.streams.Go(func() { _, _ = io.Copy(e.stdout, e.channel) })
+func (e *execution) start(lead Lead, rest []byte) {
+	silent := make(chan struct{}) // closed when nothing more comes, so that nothing more is waited for
+	stdin := lead.stdin(rest, e.stdout, e.stderr, silent)
+	e.streams.Go(func() {
+		defer close(silent)
+		_, _ = io.Copy(e.stdout, e.channel)
+	})
 	e.streams.Go(func() { _, _ = io.Copy(e.stderr, e.channel.Stderr()) })
 	e.streams.Go(func() {
 		// A command may end without having read its input; that is its own business.
-		_, _ = io.Copy(e.channel, bytes.NewReader(stdin))
+		_, _ = io.Copy(e.channel, stdin)
 		_ = e.channel.CloseWrite()
 	})
 	go func() {

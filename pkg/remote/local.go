@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -29,7 +28,7 @@ func (Local) Run(ctx context.Context, command string, stdin []byte, options RunO
 	defer stop(nil)
 	stdout, stderr := newSinks(options, func() { stop(errFull) })
 	cmd := localCommand(running, command)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), stdout, stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = options.Lead.stdin(stdin, stdout, stderr, running.Done()), stdout, stderr
 	cmd.WaitDelay = killGrace // for what has left the group and still holds the output open
 	if err := cmd.Start(); err != nil {
 		return output, fleet.Fail(fleet.CodeInternal, err, "phase", phaseSession)

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -18,12 +19,15 @@ type RunOptions struct {
 	// be changed. Nil leaves it to the signal of SSH, which many servers do not deliver and which reaches one process
 	// group at best.
 	Stop func(stdout []byte) Stop
+
+	Lead Lead // what goes before the command's input
 }
 
 // A Stop ends on the host what another command has started, and looks whether it has ended.
 type Stop struct {
 	Command string // to run as the same user; it has to end by itself
 	Stdin   []byte // of that command
+	Lead    Lead   // what goes before it
 	Gone    string // what it prints, among whatever else, when nothing is left; nobody else can know it
 }
 
@@ -68,6 +72,9 @@ type sink struct {
 	stop  int64
 	full  func()
 	total atomic.Int64
+
+	word []byte        // watched for; empty once it was seen
+	seen chan struct{} // closed when word has appeared in what is kept
 }
 
 // Write keeps what fits. It is called by one goroutine.
@@ -90,6 +97,19 @@ func (s *sink) keep(p []byte) {
 	if room := s.limit - int64(len(s.kept)); room > 0 {
 		s.kept = append(s.kept, p[:min(int64(len(p)), room)]...)
 	}
+	if len(s.word) > 0 && bytes.Contains(s.kept[max(0, len(s.kept)-len(p)-len(s.word)):], s.word) {
+		s.word = nil
+		close(s.seen)
+	}
+}
+
+// watch returns a channel that is closed when the word appears in what is kept. It is called before anything is written,
+// and once at most. An empty word never appears.
+func (s *sink) watch(word string) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.word, s.seen = []byte(word), make(chan struct{})
+	return s.seen
 }
 
 // sofar returns what is kept up to now, while more may come: what was kept once stays as it is.

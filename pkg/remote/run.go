@@ -39,7 +39,7 @@ func (c *Conn) Run(ctx context.Context, command string, stdin []byte, options Ru
 		none.Termination = e.termination
 		return none, err
 	}
-	e.start(stdin)
+	e.start(options.Lead, stdin)
 	err = e.await(ctx)
 	output := e.output()
 	output.Duration = time.Since(began)

@@ -18,7 +18,7 @@ func (e *execution) gone(ctx context.Context, stop Stop) bool {
 	if second == nil || second.exec(ctx, stop.Command) != nil {
 		return false
 	}
-	second.start(stop.Stdin)
+	second.start(stop.Lead, stop.Stdin)
 	select {
 	case <-second.over:
 	case <-second.full: // it talks and talks
@@ -60,7 +60,7 @@ func goneHere(ctx context.Context, stop Stop) bool {
 	defer cancel()
 	stdout, stderr := newSinks(stopOptions(), cancel)
 	cmd := localCommand(ctx, stop.Command)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stop.Stdin), stdout, stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stop.Lead.stdin(stop.Stdin, stdout, stderr, ctx.Done()), stdout, stderr
 	cmd.WaitDelay = lastWords
 	return cmd.Run() == nil && saidGone(stdout.kept, stop)
 }
