@@ -72,6 +72,8 @@ func (w *Worker) collect(ctx context.Context, claim *store.Claim) learned {
 		return l
 	}
 	defer func() { _ = c.Close() }()
+	w.reach(stepConnected)
+	defer closeWhenFenced(ctx, c)()
 	return w.ask(ctx, claim, c, l)
 }
 

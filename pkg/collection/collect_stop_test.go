@@ -168,6 +168,7 @@ func plainUser(t *testing.T) string {
 type network struct {
 	address   string
 	swallowed atomic.Bool
+	open      atomic.Int32 // connections that the worker has
 }
 
 func startNetwork(t *testing.T, to string) *network {
@@ -205,7 +206,11 @@ func startNetwork(t *testing.T, to string) *network {
 				_ = near.Close()
 				continue
 			}
-			carrying.Go(func() { carry(far, near) })
+			n.open.Add(1)
+			carrying.Go(func() {
+				carry(far, near)
+				n.open.Add(-1)
+			})
 			carrying.Go(func() { carry(near, far) })
 		}
 	})

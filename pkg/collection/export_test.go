@@ -33,3 +33,25 @@ const RingLimit = ringLimit
 
 // StopOf returns how a run of the plan is ended that has said so much up to now.
 func StopOf(plan collector.Plan, stdout []byte) remote.Stop { return stopOf(plan, stdout) }
+
+// A Step is a moment in the working of a task.
+type Step = step
+
+// The steps, in their order.
+const (
+	StepFetched   = stepFetched
+	StepClaimed   = stepClaimed
+	StepConnected = stepConnected
+	StepAnswered  = stepAnswered
+	StepCompared  = stepCompared
+	StepEnded     = stepEnded
+)
+
+// At lets w call f whenever it comes to that step. It is called before w works.
+func At(w *Worker, at Step, f func()) {
+	w.reached = func(s step) {
+		if s == at {
+			f()
+		}
+	}
+}

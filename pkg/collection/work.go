@@ -1,10 +1,13 @@
 package collection
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -17,21 +20,42 @@ import (
 // maxAttempts bounds how often a task of retry class "retry" is tried within its deadline.
 const maxAttempts = 3
 
-// Work works the task that a message names and returns one line about what became of it. An error means that the
-// task could not be claimed because the database did not answer, and that the message is worth delivering again.
+// How long the database may take to answer before its answer is given up. Every statement is ended by itself before.
+const (
+	answerTimeout = 40 * time.Second
+	settleTimeout = 2 * time.Minute
+)
+
+// A step is a moment in the working of a task. Tests want to be there.
+type step string
+
+// The steps, in their order.
+const (
+	stepFetched   step = "fetched"   // the message is here
+	stepClaimed   step = "claimed"   // the task is ours
+	stepConnected step = "connected" // the host has let us in
+	stepAnswered  step = "answered"  // the host's answer is here
+	stepCompared  step = "compared"  // what it changes is known, and is about to be stored
+	stepEnded     step = "ended"     // the task has ended, and the queue does not know yet
+)
+
+func (w *Worker) reach(s step) {
+	if w.reached != nil {
+		w.reached(s)
+	}
+}
+
+// Work works the task that a message names and returns one line about what became of it: the host, the outcome, the
+// code if there is one, and how long it took. An error means that the task could not be claimed because the database
+// did not answer, and that the message is worth delivering again.
 func (w *Worker) Work(ctx context.Context, m fleet.Message) (string, error) {
-	if w.isLeaving() {
-		return "", fleet.Errorf(fleet.Unavailable, "this worker is stopping; another one will take the task")
+	w.reach(stepFetched)
+	if err := w.ready(ctx); err != nil {
+		return "", err
 	}
-	select {
-	case <-w.alive: // or the sweep would take the task over at once
-	case <-ctx.Done():
-	case <-time.After(w.pace.fence):
-	}
-	if w.Silent() > w.pace.fence {
-		return "", fleet.Errorf(fleet.Unavailable, "this worker cannot show that it is alive; another one may take the task")
-	}
-	claim, err := w.Store.ClaimTask(ctx, m, w.Self.ID)
+	asking, cancel := context.WithTimeout(ctx, answerTimeout)
+	claim, err := w.Store.ClaimTask(asking, m, w.Self.ID)
+	cancel()
 	switch {
 	case errors.Is(err, store.ErrHostBusy):
 		return "postponed: the host is busy with another task", nil
@@ -40,6 +64,7 @@ func (w *Worker) Work(ctx context.Context, m fleet.Message) (string, error) {
 	case claim == nil:
 		return "nothing to do", nil
 	}
+	w.reach(stepClaimed)
 	began := time.Now()
 	task, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
@@ -49,24 +74,68 @@ func (w *Worker) Work(ctx context.Context, m fleet.Message) (string, error) {
 	defer cancel()
 
 	learned := w.collect(deadline, claim)
-	outcome, code, err := w.settle(context.WithoutCancel(ctx), task, claim, learned)
+	w.reach(stepAnswered)
+	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	v := w.settle(settling, task, claim, learned)
+	w.reach(stepEnded)
 	took := time.Since(began)
 	w.metrics.duration.Observe(took.Seconds())
-	w.metrics.ended.WithLabelValues(outcome, string(code)).Inc()
-	w.log(ctx, claim, outcome, learned, took, err)
-	return fmt.Sprintf("%s %s %s %dms", claim.Host.Name, outcome, code, took.Milliseconds()), nil
+	w.metrics.ended.WithLabelValues(v.outcome, string(v.code)).Inc()
+	w.log(ctx, claim, v, learned, took)
+	return claim.Host.Name + " " + v.line(took), nil
 }
 
-func (w *Worker) log(ctx context.Context, claim *store.Claim, outcome string, learned learned, took time.Duration, err error) {
-	attrs := []any{"host", claim.Host.Name, "collection_id", claim.Task.CollectionID, "task_id", claim.Task.ID, "outcome", outcome, "duration", took}
+// ready returns an error when the message is better delivered to another worker: when this one is leaving, or when the
+// sweep would take the task over at once.
+func (w *Worker) ready(ctx context.Context) error {
+	if w.isLeaving() {
+		return fleet.Errorf(fleet.Unavailable, "this worker is stopping; another one will take the task")
+	}
+	select {
+	case <-w.alive:
+	case <-ctx.Done():
+	case <-time.After(w.pace.fence):
+	}
+	if w.Silent() > w.pace.fence {
+		return fleet.Errorf(fleet.Unavailable, "this worker cannot show that it is alive; another one may take the task")
+	}
+	return nil
+}
+
+// A verdict is what became of an attempt at a task.
+type verdict struct {
+	outcome string
+	said    string // to people, if that is more than the outcome
+	code    fleet.Code
+	err     error // of storing it
+}
+
+// line returns what Asynqmon shows after the name of the host, such as "failed auth_failed 0.3s".
+func (v verdict) line(took time.Duration) string {
+	words := []string{cmp.Or(v.said, v.outcome)}
+	if v.err != nil {
+		words = []string{"not stored:", words[0]}
+	}
+	if v.code != "" {
+		words = append(words, string(v.code))
+	}
+	return strings.Join(append(words, seconds(took)), " ")
+}
+
+// seconds returns a duration to the tenth of a second.
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + "s" }
+
+func (w *Worker) log(ctx context.Context, claim *store.Claim, v verdict, learned learned, took time.Duration) {
+	attrs := []any{"host", claim.Host.Name, "collection_id", claim.Task.CollectionID, "task_id", claim.Task.ID, "outcome", v.outcome, "duration", took}
 	if learned.failure != nil {
 		attrs = append(attrs, "code", learned.failure.Code, "cause", learned.failure.Error())
 	}
 	if learned.ended != "" {
 		attrs = append(attrs, "termination", learned.ended)
 	}
-	if err != nil {
-		w.Log.ErrorContext(ctx, "task not settled; the sweep will", append(attrs, "error", err)...)
+	if v.err != nil {
+		w.Log.ErrorContext(ctx, "task not settled; the sweep will", append(attrs, "error", v.err)...)
 		return
 	}
 	w.Log.InfoContext(ctx, "task", attrs...)
@@ -74,21 +143,23 @@ func (w *Worker) log(ctx context.Context, claim *store.Claim, outcome string, le
 
 // settle decides what becomes of a task after an attempt and stores it. task tells by its cause whether the worker
 // itself had to stop.
-func (w *Worker) settle(ctx, task context.Context, claim *store.Claim, l learned) (outcome string, code fleet.Code, err error) {
-	lease := store.LeaseOf(claim.Task)
+func (w *Worker) settle(ctx, task context.Context, claim *store.Claim, l learned) verdict {
+	lease, v := store.LeaseOf(claim.Task), verdict{}
 	if l.failure != nil {
-		code = l.failure.Code
+		v.code = l.failure.Code
 	}
 	switch cause := context.Cause(task); {
 	case errors.Is(cause, errFenced):
-		return "fenced", code, nil // whoever takes it over decides
+		v.outcome = "fenced" // whoever takes it over decides
+		return v
 	case errors.Is(cause, errStopping) && l.interrupted():
-		_, err := w.Store.ReleaseTask(ctx, lease, l.ended)
-		return "released", code, err
+		held, err := w.Store.ReleaseTask(ctx, lease, l.ended)
+		return v.stored("released", held, err)
 	}
 	if delay, again := w.retryDelay(claim, l); again {
 		held, err := w.Store.RetryTask(ctx, lease, delay, l.failure, l.ended)
-		return ifHeld(held, "retried"), code, err
+		v.said = fmt.Sprintf("retry %d/%d in %s", claim.Task.Attempts+1, max(claim.Task.Attempts+1, maxAttempts), seconds(delay))
+		return v.stored("retried", held, err)
 	}
 	ending := store.Ending{
 		Lease: lease, Host: claim.Host.ID, State: l.state(), Failure: l.failure, ReportErrors: l.failed,
@@ -97,9 +168,9 @@ func (w *Worker) settle(ctx, task context.Context, claim *store.Claim, l learned
 	held, err := w.end(ctx, ending, l.reports)
 	if err != nil && fleet.KindOf(err) != fleet.Unavailable {
 		// What was learned cannot be stored. Left running, the task would only be worked again, to the same end.
-		code = fleet.CodeInternal
+		v.code = fleet.CodeInternal
 		ending = store.Ending{
-			Lease: lease, Host: claim.Host.ID, State: fleet.TaskFailed, Failure: fleet.Fail(code, err, "reason", "the reports could not be stored"),
+			Lease: lease, Host: claim.Host.ID, State: fleet.TaskFailed, Failure: fleet.Fail(v.code, err, "reason", "the reports could not be stored"),
 			Termination: l.ended,
 		}
 		w.Log.ErrorContext(ctx, "reports not stored", "host", claim.Host.Name, "task_id", claim.Task.ID, "error", err)
@@ -108,21 +179,26 @@ func (w *Worker) settle(ctx, task context.Context, claim *store.Claim, l learned
 	if err == nil && held {
 		_, err = w.Store.FinishCollections(ctx, &claim.Task.CollectionID, 1)
 	}
-	return ifHeld(held, string(ending.State)), code, err
+	return v.stored(string(ending.State), held, err)
 }
 
-func ifHeld(held bool, outcome string) string {
-	if !held {
-		return "taken over"
+// stored returns the verdict with its outcome, which is another one if the lease no longer held.
+func (v verdict) stored(outcome string, held bool, err error) verdict {
+	v.outcome, v.err = outcome, err
+	if !held && err == nil {
+		v.outcome, v.said = "taken over", ""
 	}
-	return outcome
+	return v
 }
 
 // end stores the end of a task and what was learned, again and again while the database does not answer and the task is
 // still ours.
 func (w *Worker) end(ctx context.Context, e store.Ending, reports []collector.Report) (bool, error) {
 	return backoff.Retry(ctx, func() (held bool, err error) {
+		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+		defer cancel()
 		if e.Findings, e.At, err = w.findings(ctx, e.Host, reports); err == nil {
+			w.reach(stepCompared)
 			held, err = w.Store.EndTask(ctx, e)
 		}
 		again := fleet.KindOf(err) == fleet.Unavailable || errors.Is(err, store.ErrOtherFormer)

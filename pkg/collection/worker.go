@@ -23,6 +23,10 @@ const (
 	selfFence = 4 * time.Second
 	strayAge  = 4 * time.Second
 	retryBase = time.Second // before the second attempt at a host; doubled before each further one
+
+	// How long a worker that gave itself up may try to end on the host what it began there: half a second before others
+	// may take its tasks over its last connection is closed.
+	fencedGrace = Silence - selfFence - 500*time.Millisecond
 )
 
 // A pace is how fast a worker lives. Tests shorten it.
@@ -58,6 +62,8 @@ type Worker struct {
 	mu      sync.Mutex
 	running map[uuid.UUID]context.CancelCauseFunc
 	leaving bool
+
+	reached func(step) // nil but in tests
 }
 
 // NewWorker returns a Worker. Its Run must be under way before it may work.
@@ -151,12 +157,16 @@ func (w *Worker) leave(ctx context.Context) error {
 	return w.Store.RemoveWorker(context.WithoutCancel(ctx), w.Self.ID)
 }
 
-// hold notes that the task is being worked. One that was claimed while the worker began to leave is stopped at once.
+// hold notes that the task is being worked. One that was claimed while the worker began to leave, or whose claim was
+// answered only when the worker had been silent for too long, is stopped at once.
 func (w *Worker) hold(id uuid.UUID, stop context.CancelCauseFunc) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.running[id] = stop
-	if w.leaving {
+	switch {
+	case w.Silent() > w.pace.fence: // the fence fell before there was anything to stop
+		stop(errFenced)
+	case w.leaving:
 		stop(errStopping)
 	}
 	w.metrics.running.Set(float64(len(w.running)))
