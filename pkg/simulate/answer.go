@@ -46,31 +46,22 @@ type script struct {
 
 // readScript finds the collecting script in what came on standard input.
 func readScript(stdin []byte) (script, bool) {
-	const marker = "#BEGIN-"
-	start := 0
-	if !bytes.HasPrefix(stdin, []byte(marker)) { // a password that sudo did not want may come first
-		start = bytes.Index(stdin, []byte("\n"+marker)) + 1
-		if start == 0 {
-			return script{}, false
-		}
-	}
-	head := stdin[start+len(marker):]
-	nonce, rest, _ := strings.Cut(string(head[:min(len(head), 16<<10)]), "\n")
+	nonce, rest, ok := begin(stdin)
 	line, _, _ := strings.Cut(rest, "\n")
 	names, found := strings.CutPrefix(line, "#SECTIONS ")
-	if !found || nonce == "" || len(nonce) > 64 {
+	if !found || !ok {
 		return script{}, false
 	}
 	return script{nonce: nonce, sections: strings.Fields(names)}, true
 }
 
-// answer returns what the script would print on the host at that time, at that execution. A section that is not
-// known fails as a missing command does.
-func (s *server) answer(h *host, script script, execution int64) ([]byte, error) {
+// answer returns what the script would print on the host at that time, at that execution, as the process group that
+// it tells. A section that is not known fails as a missing command does.
+func (s *server) answer(h *host, script script, execution, group int64) ([]byte, error) {
 	now := s.now()
 	filling := h.factsAt(now, execution)
 	out := &bytes.Buffer{}
-	fmt.Fprintf(out, "@@%s BEGIN %d %d\n", script.nonce, now.Unix(), filling.LastPID)
+	fmt.Fprintf(out, "@@%s BEGIN %d %d\n", script.nonce, now.Unix(), group)
 	for _, name := range script.sections {
 		fmt.Fprintf(out, "\n@@%s S %s\n", script.nonce, name)
 		status := 0

@@ -125,7 +125,7 @@ func (f facts) move(h *host, now time.Time, execution int64) moving {
 	return moving{
 		Uptime: fmt.Sprintf("%.2f", up), Idle: fmt.Sprintf("%.2f", up*float64(len(f.CPUs))*0.9),
 		Load1: fmt.Sprintf("%.2f", load), Load5: fmt.Sprintf("%.2f", load*0.8), Load15: fmt.Sprintf("%.2f", load*0.7),
-		Running: 1 + int64(dice[4]%3), Processes: 120 + int64(dice[5]%16), LastPID: 20_000 + execution%10_000,
+		Running: 1 + int64(dice[4]%3), Processes: 120 + int64(dice[5]%16), LastPID: groupOf(execution),
 		MHz:     "2445.406",
 		MemFree: free, MemCached: cached, MemAvailable: free + cached*9/10, Dirty: int64(dice[6]) * 4,
 		RootUsedKB: rootUsed, RootFreeKB: f.RootKB - rootUsed, DataUsedKB: dataUsed, DataFreeKB: f.DataKB - dataUsed,
@@ -142,3 +142,6 @@ func uuidOf(random []byte, purpose string) string {
 	s := hashOf(random, purpose)
 	return s[:8] + "-" + s[8:12] + "-4" + s[13:16] + "-a" + s[17:20] + "-" + s[20:32]
 }
+
+// groupOf returns the process group that the script of an execution runs in.
+func groupOf(execution int64) int64 { return 20_000 + execution%10_000 }

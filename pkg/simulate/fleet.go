@@ -76,6 +76,7 @@ type Host struct {
 	Labels      map[string]string
 	Connections int64 // that were accepted up to now, also those that were dropped or reset
 	Executions  int64 // collecting scripts whose answer was begun up to now, whether it came to its end or not
+	Runs        int   // commands under way now, also those that were not answered yet
 	Drifts      int64 // changes of facts among them, as Planted lists them
 	Behaviour   Behaviour
 }

@@ -33,6 +33,7 @@ type host struct {
 	startups    atomic.Int64 // connections that have not logged in
 	connections atomic.Int64
 	executions  atomic.Int64
+	runs        runs
 
 	port // what it has of its address; only the fleet changes it
 }
@@ -85,7 +86,7 @@ func (h *host) view() Host {
 	executions := h.executions.Load()
 	return Host{
 		Name: h.name, Address: h.address.IP.String(), Port: h.address.Port, MachineID: h.machineID(),
-		Fingerprint: h.fingerprint, Labels: maps.Clone(h.labels), Executions: executions, Drifts: h.drift.count(executions),
+		Fingerprint: h.fingerprint, Labels: maps.Clone(h.labels), Executions: executions, Runs: h.runs.count(), Drifts: h.drift.count(executions),
 		Connections: h.connections.Load(), Behaviour: *h.behaviour.Load(),
 	}
 }

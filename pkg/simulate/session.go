@@ -12,27 +12,25 @@ import (
 
 // session serves the requests of one session: one exec, and the signals to it.
 func (s *server) session(ctx context.Context, h *host, conn net.Conn, channel ssh.Channel, asked <-chan *ssh.Request) {
-	ctx, kill := context.WithCancel(ctx)
+	ctx, end := context.WithCancel(ctx)
 	var command sync.WaitGroup
 	defer command.Wait()
-	defer kill()
-	running := false
+	defer end()
+	var running *run
 	for request := range asked {
 		ok := false
 		switch request.Type {
 		case "exec":
-			if ok = !running; ok {
-				running = true
-				command.Go(func() { s.execute(ctx, h, conn, channel) })
+			var exec struct{ Command string }
+			if ok = running == nil && ssh.Unmarshal(request.Payload, &exec) == nil; ok {
+				running = &run{command: exec.Command, channel: channel, end: end}
+				h.runs.add(running)
+				defer h.runs.remove(running)
+				command.Go(func() { s.execute(ctx, h, conn, running) })
 			}
 		case "signal":
-			if ok = running; ok {
-				_, _ = channel.SendRequest("exit-signal", false, ssh.Marshal(struct {
-					Signal          string
-					Core            bool
-					Error, Language string
-				}{Signal: "KILL"}))
-				kill()
+			if ok = running != nil; ok {
+				running.kill()
 			}
 		}
 		if request.WantReply {
@@ -41,8 +39,10 @@ func (s *server) session(ctx context.Context, h *host, conn net.Conn, channel ss
 	}
 }
 
-// execute answers one command. What the command says does not matter, only the script on its standard input.
-func (s *server) execute(ctx context.Context, h *host, conn net.Conn, channel ssh.Channel) {
+// execute answers one command. What the command says does not matter, only the script on its standard input: one that
+// collects, or one that stops another command, which is no execution and has no latency.
+func (s *server) execute(ctx context.Context, h *host, conn net.Conn, command *run) {
+	channel := command.channel
 	defer func() { _ = channel.Close() }()
 	// The client's going away, or a signal, ends the command wherever it is.
 	stop := context.AfterFunc(ctx, func() { _ = channel.Close() })
@@ -61,6 +61,14 @@ func (s *server) execute(ctx context.Context, h *host, conn net.Conn, channel ss
 		<-ctx.Done()
 		return
 	}
+	if stop, found := readStop(stdin); found {
+		for _, named := range h.runs.named(stop) {
+			named.kill()
+		}
+		_, _ = io.WriteString(channel, "@@"+stop.word+" GONE\n")
+		exit(channel, 0)
+		return
+	}
 	if !wait(ctx, b.Latency) {
 		return
 	}
@@ -70,7 +78,10 @@ func (s *server) execute(ctx context.Context, h *host, conn net.Conn, channel ss
 		exit(channel, 127)
 		return
 	}
-	answer, err := s.answer(h, script, h.executions.Add(1))
+	execution := h.executions.Add(1)
+	group := groupOf(execution)
+	h.runs.tell(command, group)
+	answer, err := s.answer(h, script, execution, group)
 	if err == nil {
 		err = b.send(ctx, answer, conn, channel)
 	}
