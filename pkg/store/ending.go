@@ -71,7 +71,12 @@ func (s *Store) EndTask(ctx context.Context, e Ending) (bool, error) {
 // keptPlans lets the rest of the transaction use the plans that the session has kept: planning these statements takes
 // longer than running them. They all ask for rows by key, so there is one plan that is right however large the tables
 // have become meanwhile, and it is the one without sequential scans.
-const keptPlans = "select set_config('plan_cache_mode', 'auto', true), set_config('enable_seqscan', 'off', true)"
+//
+// It also bounds how long a worker that is frozen or cut off in between keeps the rows of contents that others want to
+// store as well: left to the session's own limit, it would keep every other worker from beating for longer than they
+// may be silent.
+const keptPlans = `select set_config('plan_cache_mode', 'auto', true), set_config('enable_seqscan', 'off', true),
+	set_config('idle_in_transaction_session_timeout', '2s', true)`
 
 // errLeaseLost rolls back the transaction of a task that somebody else has taken over meanwhile.
 var errLeaseLost = fleet.Errorf(fleet.Conflict, "the task was taken over")

@@ -51,7 +51,7 @@ func unavailable(err error) bool {
 		switch {
 		case strings.HasPrefix(e.Code, "08"), strings.HasPrefix(e.Code, "53"), strings.HasPrefix(e.Code, "57P"):
 			return true
-		case e.Code == readOnly, e.Code == "57014", e.Code == "55P03": // read-only, statement timeout, lock timeout
+		case e.Code == readOnly, e.Code == "57014", e.Code == "55P03", e.Code == "25P03": // read-only; timeout of a statement, a lock, an idle transaction
 			return true
 		}
 		return false
