@@ -332,6 +332,15 @@ func (c tapped) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
+// cut ends the connections that there are.
+func (p *tap) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, conn := range p.conns {
+		_ = conn.Close()
+	}
+}
+
 func (r *rig) tap() *tap {
 	r.t.Helper()
 	p := &tap{}
@@ -352,13 +361,7 @@ func (r *rig) tap() *tap {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(pool.Close)
-	r.t.Cleanup(func() { // or the pool would wait for answers on those that were shut
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		for _, conn := range p.conns {
-			_ = conn.Close()
-		}
-	})
+	r.t.Cleanup(p.cut) // or the pool would wait for answers on those that were shut
 	p.Store = store.New(pool)
 	return p
 }

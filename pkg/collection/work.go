@@ -17,8 +17,17 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/store"
 )
 
-// maxAttempts bounds how often a task of retry class "retry" is tried within its deadline.
-const maxAttempts = 3
+// attemptsAt returns how often a host is tried at most within the task's deadline when it fails with that code.
+func attemptsAt(code fleet.Code) int {
+	switch code.Info().Retry {
+	case fleet.RetryLater:
+		return 3
+	case fleet.RetryOnce:
+		return 2
+	case fleet.RetryNever:
+	}
+	return 1
+}
 
 // How long the database may take to answer before its answer is given up. Every statement is ended by itself before.
 const (
@@ -158,7 +167,7 @@ func (w *Worker) settle(ctx, task context.Context, claim *store.Claim, l learned
 	}
 	if delay, again := w.retryDelay(claim, l); again {
 		held, err := w.Store.RetryTask(ctx, lease, delay, l.failure, l.ended)
-		v.said = fmt.Sprintf("retry %d/%d in %s", claim.Task.Attempts+1, max(claim.Task.Attempts+1, maxAttempts), seconds(delay))
+		v.said = fmt.Sprintf("retry %d/%d in %s", claim.Task.Attempts+1, max(claim.Task.Attempts+1, attemptsAt(v.code)), seconds(delay))
 		return v.stored("retried", held, err)
 	}
 	ending := store.Ending{
@@ -216,7 +225,7 @@ func (w *Worker) retryDelay(claim *store.Claim, l learned) (time.Duration, bool)
 	if l.failure == nil || l.state() != fleet.TaskFailed {
 		return 0, false
 	}
-	if !l.blocked && (l.failure.Code.Info().Retry != fleet.RetryLater || claim.Task.Attempts >= maxAttempts) {
+	if !l.blocked && claim.Task.Attempts >= attemptsAt(l.failure.Code) {
 		return 0, false
 	}
 	delay := w.pace.retry << min(claim.Task.Attempts-1, 3)

@@ -24,8 +24,6 @@ func (s *server) session(ctx context.Context, h *host, conn net.Conn, channel ss
 			var exec struct{ Command string }
 			if ok = running == nil && ssh.Unmarshal(request.Payload, &exec) == nil; ok {
 				running = &run{command: exec.Command, channel: channel, end: end}
-				h.runs.add(running)
-				defer h.runs.remove(running)
 				command.Go(func() { s.execute(ctx, h, conn, running) })
 			}
 		case "signal":
@@ -48,6 +46,8 @@ func (s *server) execute(ctx context.Context, h *host, conn net.Conn, command *r
 	stop := context.AfterFunc(ctx, func() { _ = channel.Close() })
 	defer stop()
 	b := *h.behaviour.Load()
+	h.runs.add(command)
+	defer h.runs.remove(command)
 	if b.Noise {
 		if _, err := io.WriteString(channel, h.noise()); err != nil {
 			return
