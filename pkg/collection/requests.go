@@ -129,7 +129,7 @@ func (s *Service) Retry(ctx context.Context, actor fleet.Actor, id uuid.UUID, st
 	if priority == fleet.PriorityInteractive && len(hosts) > fleet.MaxInteractiveHosts {
 		priority = fleet.PriorityNormal
 	}
-	return s.Trigger(ctx, actor, Request{HostIDs: hosts, ReportTypes: c.ReportTypes, Priority: priority, Deadline: c.Deadline, again: true})
+	return s.Trigger(ctx, actor, Request{HostIDs: hosts, ReportTypes: c.ReportTypes, Priority: priority, Deadline: c.Deadline, MaxParallel: c.MaxParallel, again: true})
 }
 
 func (s *Service) hostsOf(ctx context.Context, actor fleet.Actor, id uuid.UUID, f store.TaskFilter) ([]uuid.UUID, error) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
@@ -232,9 +233,12 @@ func (r *rig) request(deadline time.Duration, types []string, hosts ...fleet.Hos
 	return c.ID, r.outbox(c.ID)
 }
 
+// outbox returns the messages of the collection's tasks that wait to be rung for, be their hosts busy or not.
 func (r *rig) outbox(id uuid.UUID) []fleet.Message {
 	r.t.Helper()
-	messages, err := r.Outbox(r.t.Context(), &id, 1000)
+	rows, _ := r.pool.Query(r.t.Context(), `select id, epoch, site, priority from tasks
+		where collection_id = $1 and state = 'queued' and dispatched_at is null and (not_before is null or not_before <= now()) order by id`, id)
+	messages, err := pgx.CollectRows(rows, pgx.RowToStructByPos[fleet.Message])
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,6 +34,7 @@ type Service struct {
 	Config
 	patience time.Duration // ringTimeout; tests that are not about it have more
 	gate     *gate
+	looking  sync.Mutex // held while it is looked who waits
 }
 
 // New returns a Service.
@@ -49,6 +51,7 @@ type Request struct {
 	Priority    fleet.Priority
 	Deadline    time.Duration // per host, from the first claim; default 2m
 	Expires     time.Duration // how long a task may wait; default 24h
+	MaxParallel int           // at most so many of its tasks are worked at once; 0: as many as there are slots for
 	Schedule    *fleet.Due    // the moment of a schedule that asks, if one does
 
 	again bool // HostIDs are those of an earlier collection: any number of them, and who is gone is left out
@@ -121,7 +124,7 @@ func (r Request) collection(actor fleet.Actor) fleet.Collection {
 	return fleet.Collection{
 		ID: id, Kind: fleet.KindCollect, Actor: actor.String(), RequestedBy: actor.UserID, Selector: r.Selector, HostIDs: r.HostIDs,
 		ReportTypes: r.ReportTypes, Priority: r.Priority, Deadline: r.Deadline, ExpiresAt: fleet.TimeOf(id).Add(r.Expires),
-		Schedule: r.Schedule,
+		MaxParallel: r.MaxParallel, Schedule: r.Schedule,
 	}
 }
 
@@ -145,6 +148,9 @@ func (r Request) checked() (Request, *fleet.Selector, error) {
 	if r.Expires < time.Second || r.Expires > fleet.MaxExpiry {
 		return r, nil, fleet.InvalidField("expires_seconds", "must be between 1 and %d", fleet.MaxExpiry/time.Second)
 	}
+	if r.MaxParallel < 0 || r.MaxParallel > maxParallel {
+		return r, nil, fleet.InvalidField("max_parallel", "must be between 1 and %d; 0 is no bound", maxParallel)
+	}
 	types, err := CheckReportTypes(r.ReportTypes)
 	if err != nil {
 		return r, nil, err
@@ -153,6 +159,9 @@ func (r Request) checked() (Request, *fleet.Selector, error) {
 	selector, err := r.hosts()
 	return r, selector, err
 }
+
+// maxParallel bounds what a request may ask for as a bound.
+const maxParallel = 100_000
 
 // maxHostIDs bounds a request that names its hosts one by one.
 const maxHostIDs = 10_000
@@ -229,8 +238,9 @@ func (s *Service) unknownHosts(ctx context.Context, tx *store.Store, actor fleet
 	return nil // so many are disabled that not all of them are listed as skipped
 }
 
-// ring tells the workers of a small collection at once and only makes sure of the queue for a large one. It reports
-// whether the queue could be rung; if not, the relay rings when it is back, and nothing is lost.
+// ring tells the workers of a small collection at once and only makes sure of the queue for a large one, for one with a
+// MaxParallel, and for one that is not interactive and would take the turn of others. It reports whether the queue could be
+// rung; if not, the relay rings when it is back, and nothing is lost.
 func (s *Service) ring(ctx context.Context, c fleet.Collection) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience)
 	defer cancel()
@@ -238,30 +248,18 @@ func (s *Service) ring(ctx context.Context, c fleet.Collection) bool {
 		s.Log.WarnContext(ctx, "collection left to the relay", "collection_id", c.ID, "error", err)
 		return false
 	}
-	if c.Counts.Total > ringLimit {
+	if c.Counts.Total > ringLimit || c.MaxParallel > 0 {
 		return true
 	}
-	if _, err := relay(ctx, s.Store, s.Queue, &c.ID, ringLimit); err != nil {
+	if c.Priority != fleet.PriorityInteractive { // looking who waits costs something: one at a time, and the relay is not far
+		if !s.looking.TryLock() {
+			return true
+		}
+		defer s.looking.Unlock()
+	}
+	if err := relayOwn(ctx, s.Store, s.Queue, c); err != nil {
 		s.Log.WarnContext(ctx, "collection left to the relay", "collection_id", c.ID, "error", err)
 		return false
 	}
 	return true
-}
-
-// relay takes at most limit queued tasks out of the outbox and rings for them. A crash at any point repeats a
-// message, which is harmless, and loses none.
-func relay(ctx context.Context, s *store.Store, q *queue.Queue, only *uuid.UUID, limit int) (int, error) {
-	n := 0
-	err := s.InTx(ctx, func(tx *store.Store) error {
-		messages, err := tx.Outbox(ctx, only, limit)
-		if err != nil || len(messages) == 0 {
-			return err
-		}
-		if err := q.Ring(ctx, messages); err != nil {
-			return err
-		}
-		n = len(messages)
-		return tx.MarkDispatched(ctx, messages)
-	})
-	return n, err
 }

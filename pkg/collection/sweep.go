@@ -13,10 +13,8 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/store"
 )
 
-// How often the relay looks into the outbox and the sweep looks for what was lost, and what it calls lost.
+// How often the sweep looks for what was lost, and what it calls lost.
 const (
-	relayEvery     = 100 * time.Millisecond
-	relayBatch     = 1000
 	sweepEvery     = 500 * time.Millisecond
 	rungAge        = 5 * time.Second  // a message rung longer ago is looked after
 	stuckAge       = 4 * time.Second  // active that long without a claim: its worker died in between
@@ -24,6 +22,7 @@ const (
 	deadlineMargin = 30 * time.Second // past its deadline that long: its worker cannot end it
 	forgetAge      = 24 * time.Hour
 	forgetBatch    = 10_000
+	sweepBatch     = 1000
 	registerEvery  = 30 * time.Second
 )
 
@@ -62,19 +61,6 @@ func NewSweeper(s *store.Store, q *queue.Queue, log *slog.Logger, metrics promet
 		metrics.MustRegister(w.actions)
 	}
 	return w
-}
-
-// Relay rings for queued tasks until ctx ends.
-func (w *Sweeper) Relay(ctx context.Context) error {
-	return w.every(ctx, relayEvery, "relay", func(ctx context.Context) error {
-		for {
-			n, err := relay(ctx, w.Store, w.Queue, nil, relayBatch)
-			w.count("rung", n)
-			if err != nil || n < relayBatch {
-				return err
-			}
-		}
-	})
 }
 
 // Sweep finds lost messages, dead workers, hopeless tasks and ended collections until ctx ends.
@@ -145,7 +131,7 @@ func (w *Sweeper) round(ctx context.Context) error {
 		return err
 	}
 	w.count("ended", hopeless)
-	finished, err := w.Store.FinishCollections(ctx, nil, relayBatch)
+	finished, err := w.Store.FinishCollections(ctx, nil, sweepBatch)
 	if err != nil {
 		return err
 	}
@@ -158,7 +144,7 @@ func (w *Sweeper) round(ctx context.Context) error {
 
 // messages looks after the tasks that were rung for and that nobody has claimed.
 func (w *Sweeper) messages(ctx context.Context) error {
-	waiting, err := w.Store.Unclaimed(ctx, w.ages.rung, relayBatch)
+	waiting, err := w.Store.Unclaimed(ctx, w.ages.rung, sweepBatch)
 	if err != nil || len(waiting) == 0 {
 		clear(w.suspect)
 		return err

@@ -85,8 +85,8 @@ func (s *Store) AddCollection(ctx context.Context, scope fleet.Scope, c fleet.Co
 				(select count(*) from picked where enabled), (select hosts from skipped), @deadline_seconds, nullif(@max_parallel::int, 0), @expires_at,
 				@schedule_id::uuid, @due_at::timestamptz
 		), tasks as (
-			insert into tasks (id, collection_id, created_at, host_id, site, priority, expires_at)
-			select uuid_v7(@created_at), @id, @created_at, id, site, @priority, @expires_at from picked where enabled
+			insert into tasks (id, collection_id, created_at, host_id, site, priority, expires_at, requester, max_parallel)
+			select uuid_v7(@created_at), @id, @created_at, id, site, @priority, @expires_at, @actor, nullif(@max_parallel::int, 0) from picked where enabled
 		)
 		select (select count(*) from picked where enabled), (select hosts from skipped)`, w.args).Scan(&c.Counts.Total, &skipped)
 	if err != nil {

@@ -102,7 +102,7 @@ func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Se
 type StuckState struct {
 	Orphaned int // running on a worker that has not been heard of
 	Overdue  int // open, and past their deadline
-	Unrung   int // queued, with no message put on the queue
+	Unrung   int // queued, with no message put on the queue, at sites where nothing is in flight: it is not that others come first
 	Running  int // all that run
 }
 
@@ -114,8 +114,9 @@ func (s *Store) StuckState(ctx context.Context, patience time.Duration) (StuckSt
 			(select count(*) from tasks t left join workers w on w.id = t.worker_id
 				where t.state = 'running' and coalesce(w.seen_at, t.claimed_at, t.created_at) < now() - $1::interval),
 			(select count(*) from (select from tasks where deadline_at < now() - $1::interval limit 10000) overdue),
-			(select count(*) from (select from tasks where state = 'queued' and dispatched_at is null
-				and coalesce(not_before, created_at) < now() - $1::interval limit 10000) unrung),
+			(select count(*) from (select from tasks t where state = 'queued' and dispatched_at is null
+				and coalesce(not_before, created_at) < now() - $1::interval
+				and site not in (select site from tasks where dispatched_at is not null) limit 10000) unrung),
 			(select count(*) from tasks where state = 'running')`, patience).
 		Scan(&v.Orphaned, &v.Overdue, &v.Unrung, &v.Running)
 	return v, fail(err, "looking for stuck tasks")

@@ -86,6 +86,9 @@ func withoutScope() map[string]string {
 
 		"Waiting": numbers, "WaitingState": numbers, "StuckState": numbers,
 
+		"AnyoneWaits": machinery, "LockLine": machinery, "PromoteDelayed": machinery, "Line": machinery, "WaitingCollections": machinery,
+		"TakeTurns": machinery,
+
 		"Outbox": machinery, "Unclaimed": machinery, "RingAgain": machinery, "TakeOver": machinery, "EndHopeless": machinery,
 		"ClaimTask": machinery, "RetryTask": machinery, "ReleaseTask": machinery, "ReleaseStray": machinery, "EndTask": machinery,
 		"Heartbeat": machinery, "Workers": machinery, "FinishCollections": machinery, "PinMachineID": machinery,

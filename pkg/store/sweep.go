@@ -16,19 +16,22 @@ func scanMessage(row pgx.CollectableRow) (fleet.Message, error) {
 	return m, err
 }
 
-// Outbox locks and returns at most limit queued tasks that have no message, the most urgent first; only, unless nil,
-// names the collection to look at. It belongs into a transaction that ends with MarkDispatched.
+// Outbox locks and returns at most limit queued tasks that have no message, the most urgent first. It takes no account of
+// whose turn it is: TakeTurns does. only, unless nil, names the collection to look at, whose tasks of busy hosts are left
+// out, as TakeTurns does. It belongs into a transaction that ends with MarkDispatched.
 func (s *Store) Outbox(ctx context.Context, only *uuid.UUID, limit int) ([]fleet.Message, error) {
 	w := newWhere()
 	if only != nil {
 		w.add("collection_id = @only", "only", *only)
+		w.and(`not exists (select from tasks b where b.host_id = t.host_id and (b.state = 'running'
+			or b.dispatched_at is not null and (t.priority <> 'interactive' or b.priority = 'interactive')))`)
 	}
 	w.args["limit"] = limit
 	rows, _ := s.db.Query(ctx, `
-		select id, epoch, site, priority from tasks
+		select id, epoch, site, priority from tasks t
 		where state = 'queued' and dispatched_at is null and (not_before is null or not_before <= now()) and `+w.String()+`
-		order by case priority when 'interactive' then 0 when 'normal' then 1 else 2 end, created_at, id
-		limit @limit for update skip locked`, w.args)
+		order by `+urgency+`, created_at, id
+		limit @limit for update of t skip locked`, w.args)
 	messages, err := pgx.CollectRows(rows, scanMessage)
 	return messages, fail(err, "reading the outbox")
 }
@@ -61,7 +64,8 @@ func (s *Store) Unclaimed(ctx context.Context, age time.Duration, limit int) ([]
 }
 
 // RingAgain puts those of the tasks that are still queued at their epoch back into the outbox; with newEpoch their
-// next message has another ID than the last one, whose ID may be taken for ever.
+// next message has another ID than the last one, whose ID may be taken for ever. A task of a collection with a MaxParallel
+// always gets a new epoch: what waits for its turn must have no message that counts, not even one still on its way.
 func (s *Store) RingAgain(ctx context.Context, messages []fleet.Message, newEpoch bool) (int, error) {
 	if len(messages) == 0 {
 		return 0, nil
@@ -79,7 +83,8 @@ func (s *Store) RingAgain(ctx context.Context, messages []fleet.Message, newEpoc
 			select t.id from tasks t join unnest($1::uuid[], $2::int[]) as m(id, epoch) on t.id = m.id and t.epoch = m.epoch
 			where t.state = 'queued' for update of t skip locked
 		)
-		update tasks t set dispatched_at = null, epoch = t.epoch + $3 from silent where t.id = silent.id`, taskIDs(messages), epochs, step)
+		update tasks t set dispatched_at = null, epoch = t.epoch + case when t.max_parallel is null then $3 else 1 end
+		from silent where t.id = silent.id`, taskIDs(messages), epochs, step)
 	return int(tag.RowsAffected()), fail(err, "ringing again")
 }
 
