@@ -16,7 +16,7 @@ type CollectionInput struct {
 	Priority        *string     `json:"priority,omitempty" nullable:"true" default:"normal" enum:"interactive,normal,bulk" doc:"interactive is for at most 50 hosts"`
 	DeadlineSeconds *int        `json:"deadline_seconds,omitempty" nullable:"true" default:"120" minimum:"2" maximum:"3600" doc:"per host, from the first attempt, over all attempts"`
 	ExpiresSeconds  *int        `json:"expires_seconds,omitempty" nullable:"true" default:"86400" minimum:"1" maximum:"2678400" doc:"how long a host may wait for its turn"`
-	MaxParallel     *int        `json:"max_parallel,omitempty" nullable:"true" doc:"not supported yet"`
+	MaxParallel     *int        `json:"max_parallel,omitempty" nullable:"true" minimum:"0" maximum:"100000" doc:"at most so many of its hosts are asked at once; 0 means as many as there are slots for"`
 	DryRun          *bool       `json:"dry_run,omitempty" nullable:"true" default:"false" doc:"only say what would be done"`
 }
 
@@ -33,6 +33,7 @@ type Collection struct {
 	ReportTypes     []string       `json:"report_types" nullable:"false"`
 	Priority        string         `json:"priority" enum:"interactive,normal,bulk"`
 	DeadlineSeconds int            `json:"deadline_seconds"`
+	MaxParallel     *int           `json:"max_parallel" doc:"at most so many of its hosts are asked at once; null without a bound"`
 	ExpiresAt       time.Time      `json:"expires_at"`
 	Skipped         []Skipped      `json:"skipped" nullable:"false" doc:"selected and not asked; the first 1,000"`
 	ScheduleID      *uuid.UUID     `json:"schedule_id" nullable:"true" format:"uuid"`
@@ -111,6 +112,9 @@ func CollectionView(c fleet.Collection) Collection {
 		Selector: orNull(c.Selector), HostIDs: orNone(c.HostIDs), ReportTypes: orNone(c.ReportTypes), Priority: string(c.Priority),
 		DeadlineSeconds: seconds(c.Deadline), ExpiresAt: utc(c.ExpiresAt), Skipped: skippedView(c.Skipped),
 		CreatedAt: utc(c.CreatedAt), StartedAt: utcOrNull(c.StartedAt), FinishedAt: utcOrNull(c.FinishedAt), CancelledAt: utcOrNull(c.CancelledAt),
+	}
+	if c.MaxParallel > 0 {
+		view.MaxParallel = new(c.MaxParallel)
 	}
 	for code, n := range c.Errors {
 		view.Errors[string(code)] = n

@@ -55,12 +55,9 @@ type collected struct {
 
 func (s *server) collect(ctx context.Context, in *collectInput) (*collected, error) {
 	b := in.Body
-	if err := unsupported("max_parallel", b.MaxParallel != nil); err != nil {
-		return nil, err
-	}
 	request := collection.Request{
 		Selector: orZero(b.Selector), HostIDs: b.HostIDs, ReportTypes: b.ReportTypes, Priority: fleet.Priority(orZero(b.Priority)),
-		Deadline: secondsOf(b.DeadlineSeconds), Expires: secondsOf(b.ExpiresSeconds),
+		Deadline: secondsOf(b.DeadlineSeconds), Expires: secondsOf(b.ExpiresSeconds), MaxParallel: orZero(b.MaxParallel),
 	}
 	if orZero(b.DryRun) {
 		p, err := s.Collections.Preview(ctx, session.Actor(ctx), request)

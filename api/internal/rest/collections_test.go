@@ -37,13 +37,17 @@ func TestACollectionFromRequestToReport(t *testing.T) {
 		t.Fatalf("a dry run has stored %s collections", n)
 	}
 
-	c := b.collect(t, `{"selector":"*","report_types":["os"],"deadline_seconds":30,"priority":null}`)
+	c := b.collect(t, `{"selector":"*","report_types":["os"],"deadline_seconds":30,"priority":null,"max_parallel":7}`)
+	if c.MaxParallel == nil || *c.MaxParallel != 7 {
+		t.Errorf("the collection has the bound %v, want 7", c.MaxParallel)
+	}
 	if c.State != "pending" || c.Counts.Total != 1 || c.Counts.Queued != 1 || c.Delayed || c.DeadlineSeconds != 30 || len(c.Skipped) != 1 {
 		t.Errorf("the collection = %+v", c)
 	}
 	b.work(t, c.ID, `{"name":"Debian"}`)
 	ended := get[wire.Collection](t, b.do(t, call{path: "/api/v1/collections/" + c.ID.String(), as: "viewer"}), http.StatusOK)
-	if ended.State != "succeeded" || ended.Counts.Succeeded != 1 || ended.FinishedAt == nil && ended.StartedAt == nil {
+	if ended.State != "succeeded" || ended.Counts.Succeeded != 1 || ended.FinishedAt == nil && ended.StartedAt == nil ||
+		ended.MaxParallel == nil || *ended.MaxParallel != 7 {
 		t.Errorf("the collection has ended as %+v", ended)
 	}
 	tasks := get[wire.List[wire.Task]](t, b.do(t, call{path: "/api/v1/collections/" + c.ID.String() + "/tasks?state=succeeded", as: "viewer"}), http.StatusOK)

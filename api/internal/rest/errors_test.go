@@ -126,7 +126,7 @@ func badInputs() []badInput {
 		{"an unknown report type", collect(`{"selector":"*","report_types":["weather"]}`), 422, "unknown_report_type", "report_types"},
 		{"an unknown priority", collect(`{"selector":"*","priority":"asap"}`), 422, "invalid", "priority"},
 		{"a deadline of a second", collect(`{"selector":"*","deadline_seconds":1}`), 422, "invalid", "deadline_seconds"},
-		{"a bound on how many at once", collect(`{"selector":"*","max_parallel":5}`), 422, "not_supported_yet", "max_parallel"},
+		{"a bound on how many at once that is none", collect(`{"selector":"*","max_parallel":-1}`), 422, "invalid", "max_parallel"},
 		{"bulk work while too much waits", collect(`{"selector":"*","priority":"bulk"}`), 429, "queue_full", ""},
 		{"an unknown collection", read("/api/v1/collections/UNKNOWN"), 404, "not_found", ""},
 		{"events of an unknown collection", read("/api/v1/collections/UNKNOWN/events"), 404, "not_found", ""},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,6 +33,11 @@ func exact(v any) string {
 		return v
 	case *string:
 		return orEmpty(v)
+	case *int:
+		if v == nil {
+			return ""
+		}
+		return strconv.Itoa(*v)
 	case *uuid.UUID:
 		if v == nil {
 			return ""

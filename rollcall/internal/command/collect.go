@@ -9,13 +9,14 @@ import (
 )
 
 type collectCommand struct {
-	Selector string        `arg:"" help:"Which hosts, in quotes: '*' for all, name=web-1, 'env=prod and not role=db'."`
-	Types    []string      `short:"t" help:"Which reports, such as os,cpu; all without it." placeholder:"TYPE"`
-	Priority string        `help:"interactive (at most 50 hosts), normal or bulk." enum:"interactive,normal,bulk" default:"normal"`
-	Deadline time.Duration `help:"How long each host may take, over all attempts (2m)." placeholder:"TIME"`
-	Expires  time.Duration `help:"How long a host may wait for its turn (24h)." placeholder:"TIME"`
-	Wait     bool          `short:"w" help:"Wait until it has ended, and say how it went."`
-	DryRun   bool          `short:"n" help:"Only say what would be done."`
+	Selector    string        `arg:"" help:"Which hosts, in quotes: '*' for all, name=web-1, 'env=prod and not role=db'."`
+	Types       []string      `short:"t" help:"Which reports, such as os,cpu; all without it." placeholder:"TYPE"`
+	Priority    string        `help:"interactive (at most 50 hosts), normal or bulk." enum:"interactive,normal,bulk" default:"normal"`
+	Deadline    time.Duration `help:"How long each host may take, over all attempts (2m)." placeholder:"TIME"`
+	Expires     time.Duration `help:"How long a host may wait for its turn (24h)." placeholder:"TIME"`
+	MaxParallel int           `help:"Ask at most so many hosts at once (as many as there are slots for)." placeholder:"N"`
+	Wait        bool          `short:"w" help:"Wait until it has ended, and say how it went."`
+	DryRun      bool          `short:"n" help:"Only say what would be done."`
 	output
 }
 
@@ -28,6 +29,12 @@ func (c collectCommand) Run(ctx context.Context, in Invocation) error {
 	}
 	if request.ExpiresSeconds, err = wholeSeconds("--expires", c.Expires); err != nil {
 		return err
+	}
+	if c.MaxParallel < 0 {
+		return usage{fmt.Errorf("--max-parallel: %d is not a number of hosts", c.MaxParallel)}
+	}
+	if c.MaxParallel > 0 {
+		request.MaxParallel = &c.MaxParallel
 	}
 	server, err := connect(in)
 	if err != nil {

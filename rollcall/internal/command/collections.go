@@ -81,6 +81,7 @@ func (c collectionsShowCommand) Run(ctx context.Context, in Invocation) error {
 		col("ERRORS", func(c wire.Collection) any { return c.Errors }),
 		col("REPORT TYPES", func(c wire.Collection) any { return c.ReportTypes }),
 		col("PRIORITY", func(c wire.Collection) any { return c.Priority }),
+		col("MAX PARALLEL", func(c wire.Collection) any { return c.MaxParallel }),
 		col("STARTED", func(c wire.Collection) any { return c.StartedAt }),
 		col("FINISHED", func(c wire.Collection) any { return c.FinishedAt }),
 	}

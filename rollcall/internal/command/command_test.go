@@ -27,6 +27,7 @@ func TestUsage(t *testing.T) {
 		{"an ID that is none", []string{"collections", "show", "seven"}, 2, "UUID"},
 		{"a form of output that does not exist", []string{"hosts", "ls", "-o", "xml"}, 2, "table"},
 		{"a deadline in parts of a second", []string{"collect", "*", "--deadline", "1500ms"}, 2, "whole seconds"},
+		{"a bound that is none", []string{"collect", "*", "--max-parallel=-1"}, 2, "--max-parallel"},
 		{"a lifetime that is none", []string{"tokens", "create", "ci", "--expires", "0d"}, 2, "90d"},
 		{"two secrets", []string{"credentials", "add", "c", "-u", "u", "--private-key", "a", "--password-stdin"}, 2, "together"},
 		{"tasks picked and not listed", []string{"collections", "show", "0199a1b2-0000-7000-8000-000000000001", "--code", "x"}, 2, "--tasks"},
@@ -209,9 +210,9 @@ func TestCollectSendsWhatItIsTold(t *testing.T) {
 		}
 		answer(w, 202, `{"id":"0199a1b2-0000-7000-8000-000000000001","state":"pending","counts":{"total":4},"delayed":true}`)
 	})
-	u.run(t.Context(), "", "collect", "env=prod", "--types", "os,cpu", "--priority", "bulk", "--deadline", "90s", "--expires", "1h").
+	u.run(t.Context(), "", "collect", "env=prod", "--types", "os,cpu", "--priority", "bulk", "--deadline", "90s", "--expires", "1h", "--max-parallel", "5").
 		must(t, 0, "rollcall collections watch 0199a1b2", "The queue does not answer")
-	want := `{"deadline_seconds":90,"expires_seconds":3600,"priority":"bulk","report_types":["os","cpu"],"selector":"env=prod"}`
+	want := `{"deadline_seconds":90,"expires_seconds":3600,"max_parallel":5,"priority":"bulk","report_types":["os","cpu"],"selector":"env=prod"}`
 	if text, err := json.Marshal(got); err != nil || string(text) != want {
 		t.Errorf("sent %s, want %s", text, want)
 	}
