@@ -47,10 +47,9 @@ func blackHole(t *testing.T) string {
 }
 
 // TestTheDeadlineHoldsInEveryPhase lets a host hang wherever it can, with a deadline that is shorter than every other
-// patience.
+// patience, of which that of connecting is the shortest.
 func TestTheDeadlineHoldsInEveryPhase(t *testing.T) {
 	t.Parallel()
-	const deadline = 4 * time.Second
 	for _, tt := range []struct {
 		name      string
 		behaviour simulate.Behaviour
@@ -66,6 +65,10 @@ func TestTheDeadlineHoldsInEveryPhase(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			deadline := 4 * time.Second
+			if tt.phase == "connect" {
+				deadline = 2 * time.Second
+			}
 			r := newRig(t, nil)
 			_, hosts := r.simulated(simulate.Options{Hosts: 1, Behave: func(int, simulate.Behaviour) simulate.Behaviour { return tt.behaviour }})
 			host := hosts[0]

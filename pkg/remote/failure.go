@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 	"syscall"
 	"unicode"
 
@@ -47,6 +48,9 @@ func withPhase(failure *fleet.Failure, phase string) *fleet.Failure {
 
 // connectFailure classifies an error of the TCP connect.
 func connectFailure(ctx context.Context, err error) *fleet.Failure {
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		<-ctx.Done() // net looks at the deadline by itself, and may be a moment ahead
+	}
 	if ctx.Err() != nil {
 		return ended(ctx, phaseConnect)
 	}
