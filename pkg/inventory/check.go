@@ -100,13 +100,12 @@ func (p *problems) checkSSH(h fleet.Host) {
 	if h.JumpHostID != nil {
 		p.merge(fleet.NotSupportedYet("jump_host_id"))
 	}
-	if h.SSH.BecomeCredentialID != nil {
-		p.merge(fleet.NotSupportedYet("ssh.become_credential_id"))
-	}
 	switch h.SSH.Become {
-	case fleet.BecomeNone:
-	case fleet.BecomeSudo, fleet.BecomeDoas:
-		p.merge(fleet.NotSupportedYet("ssh.become"))
+	case fleet.BecomeNone, fleet.BecomeDoas:
+		if h.SSH.BecomeCredentialID != nil {
+			p.add("ssh.become_credential_id", "only sudo takes a password that way, and ssh.become is %s", h.SSH.Become)
+		}
+	case fleet.BecomeSudo:
 	default:
 		p.add("ssh.become", "none, sudo or doas")
 	}

@@ -145,6 +145,15 @@ func TestRemoveCredential(t *testing.T) {
 	if err := b.RetireHost(t.Context(), admin, h.ID, 0); err != nil {
 		t.Fatal(err)
 	}
+	h = b.addHost(t, fleet.Host{
+		Name: "web-2", Address: "192.0.2.2", SSH: fleet.SSHOptions{Become: fleet.BecomeSudo, BecomeCredentialID: &c.ID},
+	})
+	if err := b.RemoveCredential(t.Context(), admin, c.ID, 0); fleet.CodeOf(err) != "in_use" {
+		t.Errorf("while a host becomes root by it = %v, want code in_use", err)
+	}
+	if err := b.RetireHost(t.Context(), admin, h.ID, 0); err != nil {
+		t.Fatal(err)
+	}
 	if err := b.RemoveCredential(t.Context(), admin, c.ID, c.Version+1); fleet.KindOf(err) != fleet.Precondition {
 		t.Errorf("with another version = %v, want kind Precondition", err)
 	}

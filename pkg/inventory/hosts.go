@@ -43,7 +43,7 @@ func (s *Service) AddHost(ctx context.Context, actor fleet.Actor, h fleet.Host) 
 	h.ID = fleet.NewID()
 	var stored fleet.Host
 	err := s.Store.InTx(ctx, func(tx *store.Store) error {
-		if err := checkCredential(ctx, tx, h); err != nil {
+		if err := checkCredentials(ctx, tx, h); err != nil {
 			return err
 		}
 		var err error
@@ -117,8 +117,9 @@ func (s *Service) storeChange(ctx context.Context, tx *store.Store, actor fleet.
 	if len(changed) == 0 {
 		return before, nil
 	}
-	if !equalIDs(before.CredentialID, after.CredentialID) || before.Site != after.Site {
-		if err := checkCredential(ctx, tx, after); err != nil {
+	if !equalIDs(before.CredentialID, after.CredentialID) || before.Site != after.Site ||
+		!equalIDs(before.SSH.BecomeCredentialID, after.SSH.BecomeCredentialID) {
+		if err := checkCredentials(ctx, tx, after); err != nil {
 			return fleet.Host{}, err
 		}
 	}
@@ -171,28 +172,45 @@ func (s *Service) RetireHost(ctx context.Context, actor fleet.Actor, id uuid.UUI
 	})
 }
 
-// checkCredential refuses a host whose credential does not exist or cannot be opened at the host's site.
-func checkCredential(ctx context.Context, tx *store.Store, h fleet.Host) error {
-	if h.CredentialID == nil {
+// checkCredentials refuses a host with a credential that does not exist or cannot be opened at the host's site.
+func checkCredentials(ctx context.Context, tx *store.Store, h fleet.Host) error {
+	ids := credentialIDs(h)
+	if len(ids) == 0 {
 		return nil
 	}
-	found, err := tx.CredentialsByID(ctx, []uuid.UUID{*h.CredentialID})
+	found, err := tx.CredentialsByID(ctx, ids)
 	if err != nil {
 		return err
 	}
 	return credentialProblem(found, h)
 }
 
+// credentialIDs returns the credentials that a host uses: to log in, and to become root.
+func credentialIDs(h fleet.Host) []uuid.UUID {
+	var ids []uuid.UUID
+	for _, id := range []*uuid.UUID{h.CredentialID, h.SSH.BecomeCredentialID} {
+		if id != nil {
+			ids = append(ids, *id)
+		}
+	}
+	return ids
+}
+
 func credentialProblem(known map[uuid.UUID]fleet.Credential, h fleet.Host) error {
-	if h.CredentialID == nil {
-		return nil
-	}
-	c, ok := known[*h.CredentialID]
-	if !ok {
-		return fieldError("credential_id", "unknown_credential", "there is no such credential")
-	}
-	if !slices.Contains(c.Sites, h.Site) {
-		return fieldError("credential_id", "not_sealed_for_site", "the credential is not sealed for the host's site; add the site to it first")
+	const become = "ssh.become_credential_id"
+	for field, id := range map[string]*uuid.UUID{"credential_id": h.CredentialID, become: h.SSH.BecomeCredentialID} {
+		if id == nil {
+			continue
+		}
+		c, ok := known[*id]
+		switch {
+		case !ok:
+			return fieldError(field, "unknown_credential", "there is no such credential")
+		case !slices.Contains(c.Sites, h.Site):
+			return fieldError(field, "not_sealed_for_site", "the credential is not sealed for the host's site; add the site to it first")
+		case field == become && c.Kind != fleet.CredentialPassword:
+			return fieldError(field, "not_a_password", "sudo wants a password, and the credential is none")
+		}
 	}
 	return nil
 }

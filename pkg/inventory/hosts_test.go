@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/inventory"
+	"github.com/rollcallhq/rollcall/pkg/secret"
 )
 
 func TestAddHostSpellsOutDefaults(t *testing.T) {
@@ -51,6 +53,13 @@ func TestBadHostsAreRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	elsewhere := b.addPassword(t, "eu only", "eu").ID
+	added, err := b.AddCredential(t.Context(), admin, inventory.NewCredential{
+		Name: "key", Kind: fleet.CredentialPrivateKey, Username: "root", Secret: secret.Credential{PrivateKey: []byte(newKey(t, ""))},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := added.ID
 	unknown, other := uuid.New(), uuid.New()
 	tooMany := map[string]string{}
 	for i := range 65 {
@@ -84,9 +93,15 @@ func TestBadHostsAreRefused(t *testing.T) {
 		{"an unknown credential", func(h *fleet.Host) { h.CredentialID = &unknown }, "credential_id", "unknown_credential"},
 		{"a credential of another site", func(h *fleet.Host) { h.CredentialID = &elsewhere }, "credential_id", "not_sealed_for_site"},
 		{"a jump host", func(h *fleet.Host) { h.JumpHostID = &other }, "jump_host_id", "not_supported_yet"},
-		{"sudo", func(h *fleet.Host) { h.SSH.Become = "sudo" }, "ssh.become", "not_supported_yet"},
 		{"an unknown way to become root", func(h *fleet.Host) { h.SSH.Become = "su" }, "ssh.become", "invalid"},
-		{"a become credential", func(h *fleet.Host) { h.SSH.BecomeCredentialID = &other }, "ssh.become_credential_id", "not_supported_yet"},
+		{"a become credential for nothing", func(h *fleet.Host) { h.SSH.BecomeCredentialID = &other }, "ssh.become_credential_id", "invalid"},
+		{"a become credential for doas", func(h *fleet.Host) { h.SSH.Become, h.SSH.BecomeCredentialID = "doas", &other }, "ssh.become_credential_id", "invalid"},
+		{"an unknown become credential", func(h *fleet.Host) { h.SSH.Become, h.SSH.BecomeCredentialID = "sudo", &other }, "ssh.become_credential_id", "unknown_credential"},
+		{
+			"a become credential of another site", func(h *fleet.Host) { h.SSH.Become, h.SSH.BecomeCredentialID = "sudo", &elsewhere },
+			"ssh.become_credential_id", "not_sealed_for_site",
+		},
+		{"a key to become root with", func(h *fleet.Host) { h.SSH.Become, h.SSH.BecomeCredentialID = "sudo", &key }, "ssh.become_credential_id", "not_a_password"},
 		{"host keys by a CA", func(h *fleet.Host) { h.SSH.HostKeyPolicy = "ca" }, "ssh.host_key_policy", "not_supported_yet"},
 		{"an unknown host key policy", func(h *fleet.Host) { h.SSH.HostKeyPolicy = "off" }, "ssh.host_key_policy", "invalid"},
 		{"old algorithms", func(h *fleet.Host) { h.SSH.Algorithms = "legacy" }, "ssh.algorithms", "not_supported_yet"},
@@ -125,8 +140,8 @@ func TestGoodAddressesAreTaken(t *testing.T) {
 func TestAllBadFieldsAreNamedAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	_, err := b.AddHost(t.Context(), admin, fleet.Host{Name: "?", Port: 70000, SSH: fleet.SSHOptions{Become: "sudo"}})
-	want := map[string]string{"name": "invalid", "address": "invalid", "port": "invalid", "ssh.become": "not_supported_yet"}
+	_, err := b.AddHost(t.Context(), admin, fleet.Host{Name: "?", Port: 70000, SSH: fleet.SSHOptions{Algorithms: "legacy"}})
+	want := map[string]string{"name": "invalid", "address": "invalid", "port": "invalid", "ssh.algorithms": "not_supported_yet"}
 	if diff := cmp.Diff(want, fieldCodes(err)); diff != "" {
 		t.Errorf("bad fields (-want +got)\n%s", diff)
 	}

@@ -105,10 +105,8 @@ func (im *importing) decide(p *plan, i int, c candidate, before fleet.Host, exis
 func (im *importing) knownCredentials(ctx context.Context, tx *store.Store, hosts []candidate, existing map[string]fleet.Host) (map[uuid.UUID]fleet.Credential, error) {
 	wanted := map[uuid.UUID]bool{}
 	for _, c := range hosts {
-		for _, id := range []*uuid.UUID{c.given.CredentialID, existing[c.given.Name].CredentialID} {
-			if id != nil {
-				wanted[*id] = true
-			}
+		for _, id := range credentialIDs(c.given.apply(existing[c.given.Name])) {
+			wanted[id] = true
 		}
 		if c.inline != nil {
 			wanted[c.inline.id] = true

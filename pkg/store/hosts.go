@@ -158,7 +158,8 @@ func hostWriteError(err error, doing string) error {
 // RetireHost takes the host out of use; its name is free again, and its reports stay. Its pending keys go.
 func (s *Store) RetireHost(ctx context.Context, id uuid.UUID) error {
 	tag, err := s.db.Exec(ctx, `
-		update hosts set retired_at = now(), updated_at = now(), version = version + 1, enabled = false, credential_id = null
+		update hosts set retired_at = now(), updated_at = now(), version = version + 1, enabled = false, credential_id = null,
+			ssh = ssh - 'become_credential_id'
 		where id = $1 and retired_at is null`, id)
 	if err == nil && tag.RowsAffected() == 0 {
 		return fleet.Errorf(fleet.NotFound, "there is no such host")

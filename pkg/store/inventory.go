@@ -128,7 +128,7 @@ func (s *Store) KeepSeals(ctx context.Context, credential uuid.UUID, sites []str
 // SitesUsing returns the sites of the hosts within the scope that use the credential, by name.
 func (s *Store) SitesUsing(ctx context.Context, scope fleet.Scope, credential uuid.UUID) ([]string, error) {
 	w := newWhere()
-	w.add("h.credential_id = @credential", "credential", credential)
+	w.add("(h.credential_id = @credential or h.become_credential_id = @credential)", "credential", credential)
 	w.and("h.retired_at is null")
 	w.scope(scope, "h")
 	rows, _ := s.db.Query(ctx, "select distinct h.site from hosts h where "+w.String()+" order by 1", w.args)

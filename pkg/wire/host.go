@@ -67,8 +67,8 @@ type HostInput struct {
 
 // SSHInput are the particulars of a host's SSH connection as they are set.
 type SSHInput struct {
-	Become             *string    `json:"become,omitempty" nullable:"true" default:"none" enum:"none,sudo,doas" doc:"only none is supported yet"`
-	BecomeCredentialID *uuid.UUID `json:"become_credential_id,omitempty" nullable:"true" format:"uuid" doc:"not supported yet"`
+	Become             *string    `json:"become,omitempty" nullable:"true" default:"none" enum:"none,sudo,doas" doc:"how the account becomes root, for what only root may read; doas without a password only"`
+	BecomeCredentialID *uuid.UUID `json:"become_credential_id,omitempty" nullable:"true" format:"uuid" doc:"a password for sudo; none: sudo must not want one (GET /api/v1/sudoers prints the line)"`
 	HostKeyPolicy      *string    `json:"host_key_policy,omitempty" nullable:"true" default:"tofu" enum:"tofu,strict,ca" doc:"ca is not supported yet"`
 	Algorithms         *string    `json:"algorithms,omitempty" nullable:"true" default:"modern" doc:"only modern is supported yet"`
 	KeepaliveSeconds   *int       `json:"keepalive_seconds,omitempty" nullable:"true" default:"15" minimum:"0" maximum:"3600"`

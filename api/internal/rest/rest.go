@@ -123,6 +123,7 @@ func (s *server) registerAll() {
 	s.registerChanges()
 	s.registerSchedules()
 	s.registerCollectors()
+	s.registerSudoers()
 	s.registerDoctor()
 	s.registerLater()
 }

@@ -45,6 +45,7 @@ type commands struct {
 	Hosts       hostsCommand       `cmd:"" help:"The machines to collect from."`
 	HostKeys    hostKeysCommand    `cmd:"" help:"The SSH keys that hosts have shown, and which are trusted."`
 	Credentials credentialsCommand `cmd:"" help:"What lets us into hosts."`
+	Sudoers     sudoersCommand     `cmd:"" help:"The lines of sudoers that let an account collect what only root may read."`
 	Collect     collectCommand     `cmd:"" help:"Collect reports from hosts."`
 	Collections collectionsCommand `cmd:"" help:"What was asked of hosts, and how far it is."`
 	Reports     reportsCommand     `cmd:"" help:"What was learned from hosts."`

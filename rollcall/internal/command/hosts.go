@@ -87,6 +87,7 @@ func (c hostsShowCommand) Run(ctx context.Context, in Invocation) error {
 		col("FAILURES", func(h wire.Host) any { return orZero(h.Status).Failures }),
 		col("CONNECTION", func(h wire.Host) any { return h.Connection }),
 		col("CREDENTIAL", func(h wire.Host) any { return h.CredentialID }),
+		col("BECOME", func(h wire.Host) any { return h.SSH.Become }),
 		col("HOST KEY POLICY", func(h wire.Host) any { return h.SSH.HostKeyPolicy }),
 		col("MACHINE ID", func(h wire.Host) any { return h.MachineID }),
 		col("CREATED", func(h wire.Host) any { return h.CreatedAt }),
@@ -124,6 +125,8 @@ type hostsAddCommand struct {
 	Credential    string            `short:"c" help:"Name or ID of the credential that lets us in." placeholder:"NAME"`
 	Connection    string            `help:"How it is reached: ${enum}." enum:"ssh,local" default:"ssh"`
 	HostKeyPolicy string            `help:"Whether the first key that it shows is trusted (tofu), or has to be trusted by hand (strict)." enum:"tofu,strict" default:"tofu"`
+	Become        string            `help:"How the account becomes root on it: ${enum}." enum:"none,sudo,doas" default:"none"`
+	BecomeWith    string            `help:"Name or ID of the credential with the password that sudo wants, if it wants one." placeholder:"NAME"`
 	Disabled      bool              `help:"Do not collect from it yet."`
 	output
 }
@@ -154,7 +157,15 @@ func (c hostsAddCommand) input(ctx context.Context, server *client.Client) (wire
 		Name: c.Name, Labels: c.Label, Connection: &c.Connection, Enabled: new(!c.Disabled), Address: orNil(c.Address), Site: orNil(c.Site), Port: orNil(c.Port),
 	}
 	if c.Connection == "ssh" {
-		host.Address, host.SSH = new(cmp.Or(c.Address, c.Name)), &wire.SSHInput{HostKeyPolicy: &c.HostKeyPolicy}
+		host.Address = new(cmp.Or(c.Address, c.Name))
+	}
+	host.SSH = &wire.SSHInput{HostKeyPolicy: &c.HostKeyPolicy, Become: &c.Become}
+	if c.BecomeWith != "" {
+		credential, err := findCredential(ctx, server, c.BecomeWith)
+		if err != nil {
+			return host, err
+		}
+		host.SSH.BecomeCredentialID = &credential.ID
 	}
 	if c.Credential != "" {
 		credential, err := findCredential(ctx, server, c.Credential)
