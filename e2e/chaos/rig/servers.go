@@ -31,9 +31,10 @@ type postgres struct {
 }
 
 func (p *postgres) start(ctx context.Context) error {
-	server, err := embedded.StartPostgres(ctx, embedded.PostgresOptions{
-		Dir: p.dir, Settings: map[string]string{"fsync": "on", "max_wal_size": "256MB"},
-	})
+	server, err := embedded.StartPostgres(ctx, embedded.PostgresOptions{Dir: p.dir, Settings: map[string]string{
+		"fsync": "on", "max_wal_size": "256MB",
+		"wal_recycle": "off", // new files for the write-ahead log are needed soon, so that a full disk is met there, too
+	}})
 	if err != nil {
 		return err
 	}
