@@ -102,6 +102,12 @@ func (r *rig) startServers(ctx context.Context) error {
 	if err := r.postgres.start(ctx); err != nil {
 		return fmt.Errorf("starting PostgreSQL: %w", err)
 	}
+	if r.disk.kind != "" {
+		programs := r.postgres.server.Programs()
+		if err := errors.Join(r.postgres.stop(ctx), r.postgres.finely(ctx, programs), r.postgres.start(ctx)); err != nil {
+			return fmt.Errorf("starting PostgreSQL: %w", err)
+		}
+	}
 	r.redis = &redis{dir: filepath.Join(r.Dir, "redis"), moved: func(address string) { r.lead(plan.Redis, address) }}
 	if err := r.redis.start(ctx); err != nil {
 		return fmt.Errorf("starting Redis: %w", err)

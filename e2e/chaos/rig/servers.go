@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -51,6 +52,26 @@ func (p *postgres) url() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.at
+}
+
+// finely makes the write-ahead log one of small files, so that a disk that is full for seconds is met there, too: then
+// PostgreSQL gives up, where elsewhere it refuses. The server must be stopped. Programs are those of the server.
+func (p *postgres) finely(ctx context.Context, programs string) error {
+	data, _ := filepath.Glob(filepath.Join(p.dir, "pg[0-9]*")) // the one error is a bad pattern
+	if len(data) != 1 {
+		return fmt.Errorf("finding the server's files: %d directories", len(data))
+	}
+	command := exec.CommandContext(ctx, filepath.Join(programs, "pg_resetwal"), "--wal-segsize=1", "-D", data[0]) //nolint:gosec // our own
+	command.Dir = "/"
+	attr, err := ownerAttr(data[0])
+	if err != nil {
+		return err
+	}
+	command.SysProcAttr = attr
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("making the files of the log small: %w: %s", err, out)
+	}
+	return nil
 }
 
 // stop is a fast shutdown.

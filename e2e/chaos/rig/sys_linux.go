@@ -16,6 +16,19 @@ func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
+// ownerAttr lets a child run as the owner of a file.
+func ownerAttr(path string) (*syscall.SysProcAttr, error) {
+	var stat syscall.Stat_t
+	if err := syscall.Stat(path, &stat); err != nil {
+		return nil, fmt.Errorf("looking at %s: %w", path, err)
+	}
+	attr := childAttr()
+	if os.Geteuid() == 0 {
+		attr.Credential = &syscall.Credential{Uid: stat.Uid, Gid: stat.Gid}
+	}
+	return attr, nil
+}
+
 // children returns the processes whose parent is pid.
 func children(pid int) []int {
 	var found []int
