@@ -122,6 +122,7 @@ func newRoad(b *testing.B, simulated *simulate.Fleet) *road {
 	g.Go(func() error {
 		return queue.Run(ctx, client, queue.ServerOptions{Sites: []string{fleet.DefaultSite}, Slots: atOnce, Handler: worker.Work, Log: log})
 	})
+	g.Go(func() error { return collection.NewSweeper(s, q, log, nil).Relay(ctx) })
 	b.Cleanup(func() {
 		stop()
 		if err := g.Wait(); err != nil {
