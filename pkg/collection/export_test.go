@@ -55,3 +55,12 @@ func At(w *Worker, at Step, f func()) {
 		}
 	}
 }
+
+// RelayRound and SweepRound do what w does once per period.
+func RelayRound(ctx context.Context, w *Sweeper) error {
+	_, err := relay(ctx, w.Store, w.Queue)
+	return err
+}
+
+// SweepRound is described at RelayRound.
+func SweepRound(ctx context.Context, w *Sweeper) error { return w.round(ctx) }

@@ -79,6 +79,8 @@ type rig struct {
 	seal    *secret.SealKeys
 	open    *secret.OpenKeys
 	log     *slog.Logger
+
+	openText string // open, as a process reads it
 }
 
 // newRig makes a rig on a database of the test's own. Its queue is on the client; nil is a Redis that is down.
@@ -89,7 +91,7 @@ func newRig(t *testing.T, client redis.UniversalClient) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{Store: s, t: t, pool: pool, log: slog.New(slog.DiscardHandler)}
+	r := &rig{Store: s, t: t, pool: pool, log: slog.New(slog.DiscardHandler), openText: open}
 	if r.seal, err = secret.ParseSealKeys(seal); err != nil {
 		t.Fatal(err)
 	}

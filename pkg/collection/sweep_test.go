@@ -47,8 +47,13 @@ func (r *rig) background(f func(context.Context) error) {
 // serve delivers messages to the worker.
 func (r *rig) serve(client redis.UniversalClient, w *collection.Worker) {
 	r.t.Helper()
+	r.serveWith(client, w, 20)
+}
+
+func (r *rig) serveWith(client redis.UniversalClient, w *collection.Worker, slots int) {
+	r.t.Helper()
 	r.background(func(ctx context.Context) error {
-		return queue.Run(ctx, client, queue.ServerOptions{Sites: []string{fleet.DefaultSite}, Slots: 20, Drain: time.Second, Handler: w.Work, Log: r.log})
+		return queue.Run(ctx, client, queue.ServerOptions{Sites: []string{fleet.DefaultSite}, Slots: slots, Drain: time.Second, Handler: w.Work, Log: r.log})
 	})
 }
 

@@ -6,8 +6,8 @@ import (
 	"net"
 	"os"
 	"strings"
-	"time"
 	"syscall"
+	"time"
 	"unicode"
 
 	"golang.org/x/crypto/ssh"
