@@ -20,6 +20,10 @@ type Section struct {
 	Status    int    // exit status of its last command; -1 if it never ended
 	Truncated bool   // it printed more than its cap, or the output ends inside it
 	TimedOut  bool   // one of its commands met its bound and was killed
+
+	// Of a custom collector: the system whose script ran, empty if there is none for this host, and for how long it ran.
+	System string
+	Took   time.Duration
 }
 
 // A Run is the answer of one host, taken apart.
@@ -147,6 +151,8 @@ func (p Plan) addSection(run *Run, name string, data []byte, words []string) {
 				s.TimedOut = true
 			} else if status, err := strconv.ParseUint(word, 10, 16); err == nil {
 				s.Status = int(status)
+			} else {
+				s.readWord(word)
 			}
 		}
 		run.Sections = append(run.Sections, s)

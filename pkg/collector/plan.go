@@ -3,6 +3,7 @@ package collector
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"slices"
 	"time"
 
 	"github.com/rollcallhq/rollcall/pkg/fleet"
@@ -19,6 +20,8 @@ type Options struct {
 	HostCap int64
 	// Nonce replaces the random nonce, for recordings and simulations: 32 lower-case hexadecimal digits.
 	Nonce string
+	// Custom are the custom types that may be asked for beside the built-in ones.
+	Custom []Type
 }
 
 // A Plan is one run of the script: what to send and how to read what comes back. It is made for one run on one
@@ -30,8 +33,9 @@ type Plan struct {
 	script   []byte
 }
 
-// NewPlan plans a run that yields a report of each of the types, which are names of built-in types. A type named
-// twice counts once. An unknown type, or none at all, is an error of kind Invalid.
+// NewPlan plans a run that yields a report of each of the types, which are names of built-in types or of those in
+// the options. A type named twice counts once. An unknown type, none at all, or custom scripts that are too long together
+// are an error of kind Invalid.
 func NewPlan(types []string, o Options) (Plan, error) {
 	p := Plan{options: o.withDefaults()}
 	if len(types) == 0 {
@@ -39,7 +43,7 @@ func NewPlan(types []string, o Options) (Plan, error) {
 	}
 	seen := map[string]bool{}
 	for _, name := range types {
-		t, ok := Lookup(name)
+		t, ok := o.lookup(name)
 		if !ok {
 			return Plan{}, fleet.InvalidField("types", "there is no report type of that name")
 		}
@@ -54,9 +58,24 @@ func NewPlan(types []string, o Options) (Plan, error) {
 	case !validNonce(p.options.Nonce):
 		return Plan{}, fleet.InvalidField("nonce", "must be 32 lower-case hexadecimal digits")
 	}
-	p.sections = sectionsOf(p.types, p.options.SectionCap)
-	p.script = buildScript(p.options.Nonce, int64(p.options.Deadline/time.Second), p.sections)
+	if scriptBytes(p.types) > maxCustomScript {
+		return Plan{}, fleet.InvalidField("types", "the scripts of the custom collectors have more than %d bytes together; ask for fewer at once", maxCustomScript)
+	}
+	p.sections = append(sectionsOf(p.types, p.options.SectionCap), customSections(p.types)...)
+	p.script = buildScript(p.options.Nonce, int64(p.options.Deadline/time.Second), p.sections, p.types...)
 	return p, nil
+}
+
+// lookup returns the type of that name, a built-in one first.
+func (o Options) lookup(name string) (Type, bool) {
+	if t, ok := Lookup(name); ok {
+		return t, true
+	}
+	i := slices.IndexFunc(o.Custom, func(t Type) bool { return t.Name == name })
+	if i < 0 {
+		return Type{}, false
+	}
+	return o.Custom[i], true
 }
 
 // withDefaults returns o with every zero replaced, the deadline in whole seconds.

@@ -61,6 +61,10 @@ type Report struct {
 func (p Plan) Reports(run Run) []Report {
 	reports := make([]Report, 0, len(p.types))
 	for _, t := range p.types {
+		if t.custom != nil {
+			reports = append(reports, t.custom.trial(run).Report)
+			continue
+		}
 		reports = append(reports, report(t, run))
 	}
 	return reports

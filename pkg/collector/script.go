@@ -83,7 +83,7 @@ G=0
 rollcall_group && G=$$
 ( trap '[ "$!" ] && kill -s KILL "$!"; exit' TERM
   sleep %DEADLINE% & wait "$!" || exit
-  if [ $G != 0 ]; then kill -s KILL -- -$G; else tree; kill -s KILL $_all; fi
+  if [ $G != 0 ]; then %LED%kill -s KILL -- -$G; else tree; kill -s KILL $_all; fi
 ) </dev/null >/dev/null 2>&1 &
 W=$!
 command -v renice >/dev/null && renice -n 10 -p $$ >/dev/null
@@ -136,28 +136,35 @@ printf '@@%s BEGIN %s %s\n' "$N" "$(date +%s)" "$G"
 sec id 65537
 if [ "$K" = Linux ]; then :
 %CALLS%fi
-stop "$W"
+%CUSTOM%stop "$W"
 printf '\n@@%s END %s\n' "$N" "$(date +%s)"
 `
 
 // buildScript returns the whole script: the line that the command waits for, the names of the sections, and the body
 // as one quoted string for the bootstrap.
-func buildScript(nonce string, deadlineSeconds int64, sections []section) []byte {
+func buildScript(nonce string, deadlineSeconds int64, sections []section, types ...Type) []byte {
 	var names []string
 	var functions, calls strings.Builder
 	for _, s := range sections {
 		names = append(names, s.name)
+		if strings.HasPrefix(s.name, sectionPrefix) {
+			continue // runs in a shell of its own
+		}
 		fmt.Fprintf(&functions, "s_%s() {\n%s\n}\n", s.name, s.body)
 		if s.name != sectionID {
 			// One byte more than is kept tells a section that just fits from one that was cut.
 			fmt.Fprintf(&calls, "sec %s %d\n", s.name, s.cap+1)
 		}
 	}
-	body := strings.NewReplacer("%NONCE%", nonce, "%DEADLINE%", strconv.FormatInt(deadlineSeconds, 10)).Replace(prologue)
+	custom, led := customCalls(types), ""
+	if custom != "" {
+		custom, led = customPrologue+custom, killLed
+	}
+	body := strings.NewReplacer("%NONCE%", nonce, "%DEADLINE%", strconv.FormatInt(deadlineSeconds, 10), "%LED%", led).Replace(prologue)
 	if strings.Contains(functions.String(), "lim ") {
 		body += bounded
 	}
-	body += functions.String() + strings.Replace(epilogue, "%CALLS%", calls.String(), 1)
+	body += functions.String() + strings.NewReplacer("%CALLS%", calls.String(), "%CUSTOM%", custom).Replace(epilogue)
 
 	var script strings.Builder
 	fmt.Fprintf(&script, "#BEGIN-%s\n#SECTIONS %s\n", nonce, strings.Join(names, " "))

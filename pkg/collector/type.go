@@ -11,6 +11,8 @@ type Type struct {
 	// read makes the facts and the metrics out of the sections, or reports through the reader what is missing.
 	// A nil facts value means that there is nothing to tell.
 	read func(r *reader) (facts, metrics any)
+
+	custom *custom // of a type that is not built in, in place of Sections and read
 }
 
 // Builtin returns the built-in types in the order of their numbers. The slice is the caller's.

@@ -28,6 +28,7 @@ const (
 	CodeOutputTruncated      Code = "output_truncated"
 	CodeProtocolNoise        Code = "protocol_noise"
 	CodeParseFailed          Code = "parse_failed"
+	CodeCollectorFailed      Code = "collector_failed"
 	CodeIdentityMismatch     Code = "identity_mismatch"
 	CodeCancelled            Code = "cancelled"
 	CodeOSUnsupported        Code = "os_unsupported"
@@ -81,6 +82,7 @@ func Codes() []CodeInfo {
 		{CodeOutputTruncated, RetryNever, "The host sent more than is accepted, and the rest was cut off.", "Find out which section is so large on that host."},
 		{CodeProtocolNoise, RetryNever, "The answer was not framed as expected.", "Look at the preamble in the details: something on the host writes into the session."},
 		{CodeParseFailed, RetryNever, "A section of the answer could not be read.", "Report it with a recording of the section; the other sections are stored."},
+		{CodeCollectorFailed, RetryNever, "A custom collector's script failed, or printed something else than its definition says.", "The details say why; try the collector on the host to see what it prints, and correct its definition."},
 		{CodeIdentityMismatch, RetryNever, "Another machine answered than the one this host stands for; nothing was stored.", "Check the address; for a replaced machine, retire the host and add it anew."},
 		{CodeCancelled, RetryNever, "The collection was cancelled.", "Nothing to do."},
 		{CodeOSUnsupported, RetryNever, "The operating system is not supported beyond its own description.", "Only the os report is available for it."},
