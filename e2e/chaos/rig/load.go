@@ -18,8 +18,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/rollcallhq/rollcall/e2e/chaos/ledger"
 )
 
 const (
@@ -53,11 +51,10 @@ type client struct {
 	http   *http.Client
 	ledger *os.File
 
-	mu       sync.Mutex
-	accepted []ledger.Accepted
-	recent   int64 // tasks that were asked for since the last look
-	stats    LoadStats
-	failed   error // what ended the load for good
+	mu     sync.Mutex
+	recent int64 // tasks that were asked for since the last look
+	stats  LoadStats
+	failed error // the first thing that must not happen to a client
 }
 
 // LoadStats are what the client met.
@@ -74,7 +71,7 @@ type LoadStats struct {
 }
 
 func newClient(r *rig, open *atomic.Int64) (*client, error) {
-	file, err := os.OpenFile(filepath.Join(r.Dir, "accepted.ndjson"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	file, err := os.OpenFile(filepath.Join(r.Dir, acceptedFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the client's ledger: %w", err)
 	}
@@ -237,30 +234,6 @@ func (c *client) try(ctx context.Context, base, key string, q request) answer {
 		return answer{status: got.StatusCode, unwelcome: strconv.Itoa(got.StatusCode) + " " + told.Code}
 	}
 	return answer{id: told.ID, status: got.StatusCode, replayed: got.Header.Get("Idempotency-Replayed") == "true"}
-}
-
-// note writes a 202 down, durably, before anything else is done with it.
-func (c *client) note(q request, a answer, took time.Duration) {
-	entry := ledger.Accepted{Request: q.number, ID: a.id, Hosts: q.hosts, Types: q.types}
-	line, err := json.Marshal(entry)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err == nil {
-		_, err = c.ledger.Write(append(line, '\n'))
-	}
-	if err == nil {
-		err = c.ledger.Sync()
-	}
-	if err != nil {
-		c.failed = fmt.Errorf("noting an answer: %w", err)
-		return
-	}
-	c.accepted = append(c.accepted, entry)
-	c.stats.Accepted++
-	if a.replayed {
-		c.stats.Replayed++
-	}
-	c.stats.LongestTry = max(c.stats.LongestTry, took)
 }
 
 func (c *client) count(f func(*LoadStats)) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -51,8 +52,7 @@ func Run(ctx context.Context, o Options) (result Result, err error) {
 		result.Disk = r.disk.reason
 	}
 	start := time.Now()
-	accepted, err := r.suffer(ctx, &result)
-	if err != nil {
+	if err := r.suffer(ctx, &result); err != nil {
 		return result, err
 	}
 	if err := r.drain(ctx, &result); err != nil {
@@ -64,15 +64,15 @@ func Run(ctx context.Context, o Options) (result Result, err error) {
 		}
 	}
 	result.Took = time.Since(start)
-	return result, r.judge(ctx, start, accepted, &result)
+	return result, r.judge(ctx, start, &result)
 }
 
-// suffer does the faults while the client asks, and returns what was accepted.
-func (r *rig) suffer(ctx context.Context, result *Result) ([]ledger.Accepted, error) {
+// suffer does the faults while the client asks.
+func (r *rig) suffer(ctx context.Context, result *Result) error {
 	open := &atomic.Int64{}
 	c, err := newClient(r, open)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	asking, enough := context.WithCancel(ctx)
@@ -88,7 +88,7 @@ func (r *rig) suffer(ctx context.Context, result *Result) ([]ledger.Accepted, er
 	})
 	err = group.Wait()
 	result.Load = c.stats
-	return c.accepted, err
+	return err
 }
 
 // drain waits until everything has ended. What has not, within the limit, is the judge's.
@@ -123,7 +123,7 @@ func (r *rig) drain(ctx context.Context, result *Result) error {
 }
 
 // judge ends the processes, so that nothing moves any more, and compares the ledgers.
-func (r *rig) judge(ctx context.Context, start time.Time, accepted []ledger.Accepted, result *Result) error {
+func (r *rig) judge(ctx context.Context, start time.Time, result *Result) error {
 	for _, p := range r.processes {
 		limited, cancel := context.WithTimeout(ctx, serverLimit)
 		err := p.down(limited, syscall.SIGTERM)
@@ -131,6 +131,10 @@ func (r *rig) judge(ctx context.Context, start time.Time, accepted []ledger.Acce
 		if err != nil {
 			return err
 		}
+	}
+	accepted, err := readAccepted(filepath.Join(r.Dir, acceptedFile))
+	if err != nil {
+		return err
 	}
 	books, err := r.books(ctx, accepted)
 	if err != nil {
