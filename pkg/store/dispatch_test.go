@@ -222,6 +222,34 @@ func TestOneAfterTheOtherHandsOutTurns(t *testing.T) {
 	}
 }
 
+func TestWhoeverIsFrozenWithTheLineLosesIt(t *testing.T) {
+	t.Parallel()
+	s, pool := storetest.Pool(t)
+	frozen, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = frozen.Rollback(t.Context()) }()
+	if locked, err := store.New(frozen).LockLine(t.Context()); err != nil || !locked {
+		t.Fatalf("LockLine = %v, %v", locked, err)
+	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	began := time.Now()
+	for locked := false; !locked; <-tick.C {
+		err := s.InTx(t.Context(), func(tx *store.Store) (err error) { locked, err = tx.LockLine(t.Context()); return err })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if time.Since(began) > 20*time.Second {
+			t.Fatal("nobody else gets the line")
+		}
+	}
+	if took := time.Since(began); took < 4*time.Second {
+		t.Errorf("it was lost after %s already, which a busy queue may take", took)
+	}
+}
+
 func TestWhatWaitsForItsTimeIsNotInLine(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
