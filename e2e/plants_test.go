@@ -66,6 +66,8 @@ func plants(e *enclosure) []plant {
 	all := diskPlants(e.dir)
 	all = append(all, networkPlants()...)
 	all = append(all, resolverPlants()...)
+	all = append(all, userPlants()...)
+	all = append(all, portPlants()...)
 	all = append(all, osPlants()...)
 	return append(all, hardwarePlants()...)
 }

@@ -28,7 +28,7 @@ type machine struct {
 func TestPlantedChangesAreAllFoundAndNothingElse(t *testing.T) {
 	t.Parallel()
 	kind := enclosable(t)
-	setup := "KIND=" + kind + " TOOLS='" + strings.Join(slices.Concat(fragileTools()...), " ") + "'\n" + enclosureSetup
+	setup := "KIND=" + kind + " TOOLS='" + strings.Join(slices.Concat(fragileTools()...), " ") + "'\n" + enclosureSetup + enclosurePeople
 	m := &machine{enclosure: enclose(t, setup), first: map[string]time.Time{}, changed: map[string]map[string]time.Time{}}
 	var hosts listOf[struct{ ID, Name string }]
 	m.get("/api/v1/hosts", &hosts)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rollcallhq/rollcall/pkg/collector"
 	"github.com/rollcallhq/rollcall/pkg/facts"
 )
 
@@ -60,7 +61,15 @@ func (d *driftingFleet) reports(t *testing.T) []sweptReport {
 	return all
 }
 
-func builtinTypes() []string { return []string{"cpu", "disks", "memory", "network", "os"} }
+// builtinTypes returns the names of the report types that everything is collected of, sorted.
+func builtinTypes() []string {
+	var names []string
+	for _, t := range collector.Builtin() {
+		names = append(names, t.Name)
+	}
+	slices.Sort(names)
+	return names
+}
 
 // first returns when the first report of a host and type was made.
 func (d *driftingFleet) first(reports []sweptReport, hostID, reportType string) time.Time {

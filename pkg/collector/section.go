@@ -27,6 +27,10 @@ func allSections() []section {
 		{name: "ip_link", cap: 4 * mib, body: bodyIPLink},
 		{name: "ip_addr", cap: 4 * mib, body: bodyIPAddr},
 		{name: "ip_route", body: bodyIPRoute},
+		{name: "accounts", cap: 16 * mib, body: bodyAccounts},
+		{name: "sudoers", cap: mib, body: bodySudoers},
+		{name: "sockets", cap: 8 * mib, body: bodySockets},
+		{name: "holders", cap: 8 * mib, body: bodyHolders},
 		{name: "virt", cap: 64 << 10, body: bodyVirt},
 		{name: "df", cap: 2 * mib, body: bodyDF},
 		{name: "lsblk", cap: 4 * mib, body: bodyLsblk},
@@ -36,6 +40,9 @@ func allSections() []section {
 		{name: "timesync", cap: 64 << 10, body: bodyTimeSync},
 		{name: "kernels", cap: 64 << 10, body: bodyKernels},
 		{name: "fqdn", cap: 4 << 10, body: bodyFQDN},
+		{name: "logins", cap: 256 << 10, body: bodyLogins},
+		{name: "homes", cap: 8 * mib, body: bodyHomes()},
+		{name: "keys", cap: 8 * mib, body: bodyKeys()},
 	}
 }
 

@@ -37,6 +37,11 @@ func Builtin() []Type {
 			Revisions: []Revision{{2, []string{"interfaces", "routes", "default", "primary_ip", "primary_mac", "dns.options", "firewall"}}},
 			Sections:  []string{"net", "dns", "ip_link", "ip_addr", "ip_route", "firewall"}, read: readNetwork,
 		},
+		{
+			Name: "users", Number: 8, SchemaVersion: 1,
+			Sections: []string{"accounts", "homes", "keys", "sudoers", "logins"}, read: readUsers,
+		},
+		{Name: "ports", Number: 9, SchemaVersion: 1, Sections: []string{"sockets", "holders"}, read: readPorts},
 	}
 }
 

@@ -20,6 +20,9 @@ type drifted struct {
 	MTU             int64
 	HostsSHA256     string
 	Forwarding      bool
+	AppShell        string
+	Deploy          map[string]any // an account; nil: there is none
+	Port            map[string]any // a socket that waits for others; nil: there is none
 }
 
 // A driftingFact is a fact that changes by itself: exactly one change at one path, from which nothing else in any
@@ -51,6 +54,9 @@ func driftingFacts() []driftingFact {
 		drifting("network", `forwarding.v4`, func(f *drifted) *bool { return &f.Forwarding }, false, true),
 		drifting("cpu", `vulnerabilities.spec_store_bypass`, func(f *drifted) *string { return &f.SpecStoreBypass },
 			"Mitigation: Speculative Store Bypass disabled via prctl", "Vulnerable"),
+		drifting("users", `users.app.shell`, func(f *drifted) *string { return &f.AppShell }, "/bin/bash", "/bin/zsh", "/bin/sh"),
+		drifting("users", `users.deploy`, func(f *drifted) *map[string]any { return &f.Deploy }, nil, deployAccount()),
+		drifting("ports", `listening."tcp:0.0.0.0:8080"`, func(f *drifted) *map[string]any { return &f.Port }, nil, appPort()),
 		drifting("os", `security.lockdown`, func(f *drifted) *string { return &f.Lockdown }, "none", "integrity"),
 	}
 }
@@ -86,6 +92,22 @@ func staticRoute() map[string]any {
 	return map[string]any{
 		"family": "inet", "table": "main", "dst": "198.51.100.0/24", "metric": 0, "dev": "eth0", "gateway": "10.80.0.1",
 		"type": "unicast", "protocol": "static", "scope": nil, "src": nil, "nexthops": []string{},
+	}
+}
+
+func deployAccount() map[string]any {
+	return map[string]any{
+		"name": "deploy", "uid": 1001, "gid": 100, "gecos": nil, "home": "/home/deploy", "home_mode": "0750", "shell": "/bin/bash",
+		"system": false, "login_allowed": true, "password_state": nil, "password_changed_at": nil, "password_min_days": nil,
+		"password_max_days": nil, "password_warn_days": nil, "inactive_days": nil, "expires_at": nil,
+		"groups": []string{"users"}, "admin": nil, "admin_via": nil, "ssh_keys": nil,
+	}
+}
+
+func appPort() map[string]any {
+	return map[string]any{
+		"proto": "tcp", "family": "inet", "address": "0.0.0.0", "port": 8080, "exposure": "any", "process": "app",
+		"exe": "/opt/app/bin/app", "user": "app", "uid": 1000, "unit": "app.service", "container": nil,
 	}
 }
 

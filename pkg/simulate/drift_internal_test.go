@@ -41,7 +41,7 @@ func TestTheShareOfHostsThatDrift(t *testing.T) {
 func TestFactsTakeTurns(t *testing.T) {
 	t.Parallel()
 	for number := range 20 {
-		d := newDrift(Options{Drift: 0.3, DriftFacts: number % 14}, number)
+		d := newDrift(Options{Drift: 0.3, DriftFacts: number % 17}, number)
 		times := make([]int64, d.facts)
 		for count := range int64(100) {
 			for fact, want := range times {

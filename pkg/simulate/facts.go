@@ -22,6 +22,7 @@ type facts struct {
 	RootKB, DataKB                            int64
 	RootSectors, RootPartSectors, DataSectors int64
 	MAC, IPv4, LinkLocal, LinkLocalHex        string
+	MetricsPort                               string // of the exporter, in hexadecimal
 
 	drifted
 	moving
@@ -36,6 +37,8 @@ type moving struct {
 	MemFree, MemAvailable, MemCached, Dirty             int64
 	RootUsedKB, RootFreeKB, DataUsedKB, DataFreeKB      int64
 	RxBytes, RxPackets, TxBytes, TxPackets, Connections int64
+	Waiting                                             int64  // connections that are over
+	LastLogin                                           string // as last -F prints it
 }
 
 // A distribution is what tells one operating system from another.
@@ -107,6 +110,7 @@ func (h *host) factsAt(now time.Time, execution int64) facts {
 	f.MAC = fmt.Sprintf("52:54:00:%02x:%02x:%02x", r[20], address>>8&0xff, address&0xff)
 	f.LinkLocalHex = fmt.Sprintf("fe80000000000000505400fffe%02x%02x%02x", r[20], address>>8&0xff, address&0xff)
 	f.LinkLocal = fmt.Sprintf("fe80::5054:ff:fe%02x:%x", r[20], address&0xffff)
+	f.MetricsPort = fmt.Sprintf("%04X", 9100+h.number%1000)
 	f.drifted = h.driftedAt(execution)
 	f.moving = f.move(h, now, execution)
 	return f
@@ -130,6 +134,7 @@ func (f facts) move(h *host, now time.Time, execution int64) moving {
 		MemFree: free, MemCached: cached, MemAvailable: free + cached*9/10, Dirty: int64(dice[6]) * 4,
 		RootUsedKB: rootUsed, RootFreeKB: f.RootKB - rootUsed, DataUsedKB: dataUsed, DataFreeKB: f.DataKB - dataUsed,
 		RxBytes: traffic, RxPackets: traffic / 700, TxBytes: traffic / 3, TxPackets: traffic / 900, Connections: 3 + int64(dice[7]%8),
+		Waiting: 10 + execution%1000, LastLogin: h.bootedAt().Add(time.Duration(execution) * time.Minute).Format("Mon Jan _2 15:04:05 2006"),
 	}
 }
 

@@ -328,7 +328,7 @@ func TestOptions(t *testing.T) {
 		{"a negative drift", simulate.Options{Hosts: 1, Drift: -0.01}, "drift"},
 		{"a drift of more than all hosts", simulate.Options{Hosts: 1, Drift: 1.01}, "drift"},
 		{"a drift that is no number", simulate.Options{Hosts: 1, Drift: math.NaN()}, "drift"},
-		{"more drifting facts than there are", simulate.Options{Hosts: 1, DriftFacts: 14}, "drift_facts"},
+		{"more drifting facts than there are", simulate.Options{Hosts: 1, DriftFacts: 17}, "drift_facts"},
 		{"a negative number of drifting facts", simulate.Options{Hosts: 1, DriftFacts: -1}, "drift_facts"},
 		{"an address that others reach", simulate.Options{Hosts: 1, Listen: "0.0.0.0"}, "listen"},
 		{"a name", simulate.Options{Hosts: 1, Listen: "localhost:1"}, "listen"},
