@@ -102,7 +102,7 @@ func (s *stack) rawSQL(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || strings.Join(types, " ") != "cpu disks memory network os" {
+	if err != nil || strings.Join(types, " ") != strings.Join(builtinTypes(), " ") {
 		t.Errorf("raw SQL found %v, %v", types, err)
 	}
 }

@@ -71,7 +71,7 @@ func read(output []byte) (*comparison, error) {
 			c.facts[r.Type], c.metrics[r.Type] = r.Facts, r.Metrics
 		}
 	}
-	for _, t := range []string{"os", "cpu", "memory", "disks", "network"} {
+	for _, t := range []string{"os", "cpu", "memory", "disks", "network", "packages", "services", "users", "ports"} {
 		if c.facts[t] == nil {
 			return nil, fmt.Errorf("there is no %s report of this machine", t)
 		}

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/gowebpki/jcs"
-
 	"github.com/rollcallhq/rollcall/pkg/facts"
 )
 
@@ -27,7 +25,7 @@ func (r Report) CarryOver(former []byte) (Report, error) {
 	if merged, err = facts.Carry(merged, former, carried); err != nil {
 		return r, fmt.Errorf("carrying former facts over: %w", err)
 	}
-	if r.Facts, err = jcs.Transform(merged); err != nil {
+	if r.Facts, err = canonical(merged); err != nil {
 		return r, fmt.Errorf("canonicalising facts: %w", err)
 	}
 	r.ContentHash = ContentHash(r.Type, r.SchemaVersion, r.Facts)

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/gowebpki/jcs"
-
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
 
@@ -112,7 +110,7 @@ func (r *Report) encode(facts, metrics any) error {
 	if err != nil {
 		return fmt.Errorf("encoding facts: %w", err)
 	}
-	if r.Facts, err = jcs.Transform(raw); err != nil {
+	if r.Facts, err = canonical(raw); err != nil {
 		return fmt.Errorf("canonicalising facts: %w", err)
 	}
 	if r.Metrics, err = json.Marshal(metrics); err != nil {

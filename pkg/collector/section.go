@@ -31,6 +31,7 @@ func allSections() []section {
 		{name: "sudoers", cap: mib, body: bodySudoers},
 		{name: "sockets", cap: 8 * mib, body: bodySockets},
 		{name: "holders", cap: 8 * mib, body: bodyHolders},
+		{name: "svc", cap: mib, body: bodySvc},
 		{name: "virt", cap: 64 << 10, body: bodyVirt},
 		{name: "df", cap: 2 * mib, body: bodyDF},
 		{name: "lsblk", cap: 4 * mib, body: bodyLsblk},
@@ -43,6 +44,16 @@ func allSections() []section {
 		{name: "logins", cap: 256 << 10, body: bodyLogins},
 		{name: "homes", cap: 8 * mib, body: bodyHomes()},
 		{name: "keys", cap: 8 * mib, body: bodyKeys()},
+		{name: "pkg_dbs", cap: 256 << 10, body: bodyPkgDBs},
+		{name: "dpkg", cap: 8 * mib, body: bodyDpkg},
+		{name: "apk", cap: 8 * mib, body: bodyAPK},
+		{name: "pacman", cap: 16 * mib, body: bodyPacman},
+		{name: "opkg", cap: 4 * mib, body: bodyOpkg},
+		{name: "svc_tools", cap: mib, body: bodySvcTools},
+		{name: "systemd", cap: 8 * mib, body: bodySystemd},
+		{name: "snap", cap: mib, body: bodySnap},
+		{name: "flatpak", cap: mib, body: bodyFlatpak},
+		{name: "rpm", cap: 8 * mib, body: bodyRPM},
 	}
 }
 

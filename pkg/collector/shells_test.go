@@ -154,7 +154,17 @@ func surroundings(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return readFile(t, "/proc/self/mounts") + fmt.Sprint(addresses) + readFile(t, "/etc/resolv.conf") + readFile(t, "/etc/hosts")
+	return readFile(t, "/proc/self/mounts") + fmt.Sprint(addresses) + readFile(t, "/etc/resolv.conf") + readFile(t, "/etc/hosts") +
+		modified("/var/lib/dpkg/status") + modified("/var/lib/dpkg/info") + modified("/etc/init.d")
+}
+
+// modified returns when a file was, as far as it is there.
+func modified(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err.Error()
+	}
+	return info.ModTime().String()
 }
 
 func TestEveryLoginShellRunsTheCommand(t *testing.T) {

@@ -38,6 +38,11 @@ func Builtin() []Type {
 			Sections:  []string{"net", "dns", "ip_link", "ip_addr", "ip_route", "firewall"}, read: readNetwork,
 		},
 		{
+			Name: "packages", Number: 6, SchemaVersion: 1,
+			Sections: []string{"pkg_dbs", "dpkg", "apk", "pacman", "opkg", "snap", "flatpak", "rpm"}, read: readPackages,
+		},
+		{Name: "services", Number: 7, SchemaVersion: 1, Sections: []string{"svc", "svc_tools", "systemd"}, read: readServices},
+		{
 			Name: "users", Number: 8, SchemaVersion: 1,
 			Sections: []string{"accounts", "homes", "keys", "sudoers", "logins"}, read: readUsers,
 		},

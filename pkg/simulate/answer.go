@@ -37,7 +37,7 @@ func parseSections() (map[string]*template.Template, error) {
 
 // silentSections print nothing on a machine that lacks what they ask for, or the right to ask.
 func silentSections() []string {
-	return []string{"lvm", "zfs", "btrfs", "firewall", "timesync", "sudoers"}
+	return []string{"lvm", "zfs", "btrfs", "firewall", "timesync", "sudoers", "apk", "pacman", "opkg", "snap", "flatpak", "svc_tools"}
 }
 
 // A script is what was sent to a host's shell, as far as a simulated one understands it.

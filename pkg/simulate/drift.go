@@ -104,7 +104,7 @@ func (h *host) planted(last int64) []Planted {
 			values := facts[i].values(h)
 			of := int64(len(values))
 			list = append(list, Planted{
-				Execution: execution, Type: facts[i].reportType, Path: facts[i].path,
+				Execution: execution, Type: facts[i].reportType, Path: facts[i].path(h),
 				Before: values[times%of], After: values[(times+1)%of],
 			})
 		}

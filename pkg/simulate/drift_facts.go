@@ -23,12 +23,15 @@ type drifted struct {
 	AppShell        string
 	Deploy          map[string]any // an account; nil: there is none
 	Port            map[string]any // a socket that waits for others; nil: there is none
+	AgentVersion    string         // of the package sim-agent
+	AgentState      string         // of its service: running, stopped or failed
 }
 
 // A driftingFact is a fact that changes by itself: exactly one change at one path, from which nothing else in any
 // report follows.
 type driftingFact struct {
-	reportType, path string
+	reportType string
+	path       func(h *host) string
 	// values are what the report tells of the host, canonical, in the order in which they are taken; nil: nothing
 	// is there. The first is what the host starts with.
 	values func(h *host) []json.RawMessage
@@ -57,6 +60,8 @@ func driftingFacts() []driftingFact {
 		drifting("users", `users.app.shell`, func(f *drifted) *string { return &f.AppShell }, "/bin/bash", "/bin/zsh", "/bin/sh"),
 		drifting("users", `users.deploy`, func(f *drifted) *map[string]any { return &f.Deploy }, nil, deployAccount()),
 		drifting("ports", `listening."tcp:0.0.0.0:8080"`, func(f *drifted) *map[string]any { return &f.Port }, nil, appPort()),
+		agentPackage(),
+		drifting("services", `services."systemd:sim-agent.service".state`, func(f *drifted) *string { return &f.AgentState }, "running", "stopped", "failed"),
 		drifting("os", `security.lockdown`, func(f *drifted) *string { return &f.Lockdown }, "none", "integrity"),
 	}
 }
@@ -64,7 +69,7 @@ func driftingFacts() []driftingFact {
 // drifting makes a fact whose values are the same on every host, and reported as the templates are given them.
 func drifting[T any](reportType, path string, field func(*drifted) *T, values ...T) driftingFact {
 	return driftingFact{
-		reportType: reportType, path: path,
+		reportType: reportType, path: func(*host) string { return path },
 		values: func(*host) []json.RawMessage { return encodeAll(values) },
 		plant:  func(f *drifted, _ *host, index int64) { *field(f) = values[index%int64(len(values))] },
 	}
@@ -74,9 +79,25 @@ func drifting[T any](reportType, path string, field func(*drifted) *T, values ..
 func hostsFile() driftingFact {
 	sums := func(h *host) []string { return []string{hashOf(h.random, "hosts"), hashOf(h.random, "hosts, edited")} }
 	return driftingFact{
-		reportType: "network", path: `hosts_file_sha256`,
+		reportType: "network", path: func(*host) string { return `hosts_file_sha256` },
 		values: func(h *host) []json.RawMessage { return encodeAll(sums(h)) },
 		plant:  func(f *drifted, h *host, index int64) { f.HostsSHA256 = sums(h)[index%2] },
+	}
+}
+
+// agentPackage is the version of a package whose source and release stay. It is called by its manager's words for this machine.
+func agentPackage() driftingFact {
+	versions := []string{"1.4.2-1", "1.4.3-1", "1.5.0-1"}
+	return driftingFact{
+		reportType: "packages",
+		path: func(h *host) string {
+			if h.distribution().Packages == "rpm" {
+				return `packages."rpm:sim-agent:x86_64".version`
+			}
+			return `packages."dpkg:sim-agent:amd64".version`
+		},
+		values: func(*host) []json.RawMessage { return encodeAll(versions) },
+		plant:  func(f *drifted, _ *host, index int64) { f.AgentVersion = versions[index%int64(len(versions))] },
 	}
 }
 

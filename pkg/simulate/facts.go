@@ -49,6 +49,7 @@ type distribution struct {
 	Kernel, KernelVersion string
 	RPMKernel             string // the line of rpm -q --last, where there is rpm
 	FSType                string
+	Packages              string // the manager: dpkg or rpm
 }
 
 func distributions() []distribution {
@@ -59,7 +60,7 @@ func distributions() []distribution {
 				`VERSION="12 (bookworm)"`, `VERSION_CODENAME=bookworm`, `ID=debian`,
 			},
 			Files:  []string{"/etc/debian_version:12.8", "/etc/timezone:Etc/UTC", "/sys/module/apparmor/parameters/enabled:Y"},
-			Exists: []string{"/var/lib/dpkg/status"}, FSType: "ext4",
+			Exists: []string{"/var/lib/dpkg/status"}, FSType: "ext4", Packages: "dpkg",
 			Kernel: "6.1.0-28-amd64", KernelVersion: "#1 SMP PREEMPT_DYNAMIC Debian 6.1.119-1 (2024-11-22)",
 		},
 		{
@@ -68,7 +69,7 @@ func distributions() []distribution {
 				`VERSION="24.04.1 LTS (Noble Numbat)"`, `VERSION_CODENAME=noble`, `ID=ubuntu`, `ID_LIKE=debian`,
 			},
 			Files:  []string{"/etc/debian_version:trixie/sid", "/etc/timezone:Etc/UTC", "/sys/module/apparmor/parameters/enabled:Y"},
-			Exists: []string{"/var/lib/dpkg/status"}, FSType: "ext4",
+			Exists: []string{"/var/lib/dpkg/status"}, FSType: "ext4", Packages: "dpkg",
 			Kernel: "6.8.0-49-generic", KernelVersion: "#49-Ubuntu SMP PREEMPT_DYNAMIC Mon Nov  4 02:06:24 UTC 2024",
 		},
 		{
@@ -80,12 +81,15 @@ func distributions() []distribution {
 				"/etc/redhat-release:Rocky Linux release 9.5 (Blue Onyx)", "/sys/fs/selinux/enforce:1",
 				"/etc/selinux/config:SELINUX=enforcing", "/etc/selinux/config:SELINUXTYPE=targeted",
 			},
-			Exists: []string{"/var/lib/rpm"}, FSType: "xfs",
+			Exists: []string{"/var/lib/rpm"}, FSType: "xfs", Packages: "rpm",
 			Kernel: "5.14.0-503.14.1.el9_5.x86_64", KernelVersion: "#1 SMP PREEMPT_DYNAMIC Fri Nov 15 12:04:32 UTC 2024",
 			RPMKernel: "kernel-core-5.14.0-503.14.1.el9_5.x86_64  Fri 09 Jan 2026 09:40:00 AM UTC",
 		},
 	}
 }
+
+// distribution returns what runs on the host.
+func (h *host) distribution() distribution { return pick(h.random[13], distributions()...) }
 
 // factsAt returns what the host says at that time, at that execution.
 func (h *host) factsAt(now time.Time, execution int64) facts {
@@ -94,7 +98,7 @@ func (h *host) factsAt(now time.Time, execution int64) facts {
 	f := facts{
 		Name: h.name, MachineID: h.machineID(), BootID: uuidOf(h.random, "boot"), RootUUID: uuidOf(h.random, "root"),
 		EFIUUID: fmt.Sprintf("%02X%02X-%02X%02X", r[5], r[6], r[7], r[8]), DataUUID: uuidOf(h.random, "data"),
-		DiskSerial: "sim" + hex.EncodeToString(r[9:13]), OS: pick(r[13], distributions()...),
+		DiskSerial: "sim" + hex.EncodeToString(r[9:13]), OS: h.distribution(),
 		BootTime: h.bootedAt().Unix(), InstalledAt: h.bootedAt().AddDate(0, -6, 0).Unix(),
 		CPUList: fmt.Sprintf("0-%d", cpus-1), MemTotal: int64(cpus)*2*1024*1024 - 74_092,
 		RootSectors: int64(pick(r[14], 40, 64, 100)) << 21, DataSectors: int64(pick(r[15], 100, 200, 500)) << 21,

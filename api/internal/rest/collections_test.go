@@ -179,7 +179,7 @@ func TestCollectors(t *testing.T) {
 			t.Errorf("one = %+v, in the list it is %+v", one, c)
 		}
 	}
-	if diff := cmp.Diff([]string{"os", "cpu", "memory", "disks", "network"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"os", "cpu", "memory", "disks", "network", "packages", "services", "users", "ports"}, names); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
@@ -213,9 +213,34 @@ func TestIdempotency(t *testing.T) {
 	if r := b.do(t, secret); r.problem.Code != "invalid" || len(r.problem.Errors) != 1 || r.problem.Errors[0].Field != "Idempotency-Key" {
 		t.Errorf("a key of 256 characters = %d %s, want it refused", r.status, r.body)
 	}
-	b.sql(t, "update idempotency_keys set status = null where key = 'once' and actor_id = (select actor_id from idempotency_keys where key = 'once' order by created_at limit 1) returning key")
+	b.sql(t, "update idempotency_keys set status = null, location = null where key = 'once' and actor_id = (select actor_id from idempotency_keys where key = 'once' order by created_at limit 1) returning key")
 	if r := b.do(t, post); r.status != http.StatusConflict || r.problem.Code != "idempotency_in_progress" {
 		t.Errorf("while the first is under way = %d %s, want 409", r.status, r.body)
+	}
+}
+
+// TestWhatWasDoneAndNotAnsweredIsNotDoneAgain loses what the first request was answered, as a process does that is killed
+// between its commit and its answer.
+func TestWhatWasDoneAndNotAnsweredIsNotDoneAgain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.host(t, `{"name":"web-1","address":"192.0.2.1"}`)
+	b.exec(t, "alter table idempotency_keys add constraint unanswered check (status is null)")
+	key := http.Header{"Idempotency-Key": {"once"}}
+	post := call{method: http.MethodPost, path: "/api/v1/collections", as: "operator", body: `{"selector":"*"}`, header: key}
+	first := get[wire.Collection](t, b.do(t, post), http.StatusAccepted)
+	r := b.do(t, post)
+	if again := get[wire.Collection](t, r, http.StatusAccepted); again.ID != first.ID || r.header.Get("Idempotency-Replayed") != "true" ||
+		r.header.Get("Location") != "/api/v1/collections/"+first.ID.String() {
+		t.Errorf("a second time = %v %s, want collection %s", r.header, r.body, first.ID)
+	}
+	host := call{method: http.MethodPost, path: "/api/v1/hosts", as: "admin", body: `{"name":"web-2","address":"192.0.2.1"}`, header: key}
+	made := get[wire.Host](t, b.do(t, host), http.StatusCreated)
+	if r := b.do(t, host); r.status != http.StatusConflict || r.problem.Code != "idempotency_answer_not_kept" || !strings.Contains(r.body, made.ID.String()) {
+		t.Errorf("another resource a second time = %d %s, want 409 with its ID", r.status, r.body)
+	}
+	if n := b.sql(t, "select count(*)::text from collections"); n != "1" {
+		t.Errorf("%s collections are stored, want 1", n)
 	}
 }
 

@@ -111,6 +111,8 @@ func reasonInWords(reason string) string {
 		return "the host has nothing of the kind"
 	case "no_answer":
 		return "the host asked somebody else, who did not answer"
+	case "unsettled":
+		return "it was changing when the host was asked"
 	case "timed_out":
 		return "the host did not answer in time"
 	case "truncated":

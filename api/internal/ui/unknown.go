@@ -38,7 +38,7 @@ func (u unknown) Calm() bool { return u.rank() > 0 }
 
 func (u unknown) rank() int {
 	switch u.Reason {
-	case "not_applicable", "os_unsupported":
+	case "not_applicable", "os_unsupported", "unsettled":
 		return 1
 	case "":
 		return 2

@@ -85,7 +85,7 @@ type Report struct {
 	HostId string `protobuf:"bytes,2,opt,name=host_id,json=hostId,proto3" json:"host_id,omitempty"`
 	// The name of the host.
 	Host string `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
-	// The report type, such as os, cpu, memory, disks, network.
+	// The report type, such as os, disks or packages.
 	Type string `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`
 	// Whether the report is whole.
 	Status ReportStatus `protobuf:"varint,5,opt,name=status,proto3,enum=rollcall.v1.ReportStatus" json:"status,omitempty"`

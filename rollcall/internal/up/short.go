@@ -41,6 +41,15 @@ type (
 	disksShort struct {
 		Filesystems map[string]filesystemShort `json:"filesystems"`
 	}
+	packagesShort struct {
+		Managers map[string]*int64 `json:"managers"`
+	}
+	servicesShort struct {
+		Manager  *string `json:"manager"`
+		Services map[string]struct {
+			State *string `json:"state"`
+		} `json:"services"`
+	}
 	networkShort struct {
 		PrimaryIP  *string                    `json:"primary_ip"`
 		Interfaces map[string]json.RawMessage `json:"interfaces"`
@@ -58,6 +67,10 @@ func inShort(r fleet.Report) string {
 		return shortMemory(read[memoryShort](r))
 	case "disks":
 		return shortDisks(r)
+	case "packages":
+		return shortPackages(read[packagesShort](r))
+	case "services":
+		return shortServices(r)
 	case "network":
 		n := read[networkShort](r)
 		return list(text("%s", n.PrimaryIP), fmt.Sprintf("%d interfaces: %s", len(n.Interfaces), strings.Join(slices.Sorted(maps.Keys(n.Interfaces)), " ")))
@@ -105,6 +118,34 @@ func shortDisks(r fleet.Report) string {
 		}
 	}
 	return list(root, fmt.Sprintf("%d file systems", len(facts.Filesystems)))
+}
+
+func shortPackages(p packagesShort) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(p.Managers)) {
+		if count := p.Managers[name]; count != nil {
+			parts = append(parts, fmt.Sprintf("%d of %s", *count, name))
+		}
+	}
+	return list(parts...)
+}
+
+func shortServices(r fleet.Report) string {
+	var s servicesShort // of the facts: in the metrics are only those that do something
+	_ = json.Unmarshal(r.Facts, &s)
+	states := map[string]int{}
+	for _, service := range s.Services {
+		if service.State != nil {
+			states[*service.State]++
+		}
+	}
+	parts := []string{text("%s", s.Manager), fmt.Sprintf("%d services", len(s.Services))}
+	for _, state := range []string{"running", "failed"} {
+		if states[state] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", states[state], state))
+		}
+	}
+	return list(parts...)
 }
 
 func list(parts ...string) string {
