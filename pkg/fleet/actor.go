@@ -52,6 +52,7 @@ type Actor struct {
 	Role      Role
 	Selector  *Selector // nil: all hosts
 	Address   string    // where the request came from; empty if from nowhere
+	Key       string    // the Idempotency-Key that the request is made under; empty if under none
 }
 
 // System is the actor of what Rollcall does by itself.

@@ -181,17 +181,28 @@ func TestIdempotencyKeys(t *testing.T) {
 	if a := begin(actor, time.Hour); a == nil || a.Status != 0 || string(a.RequestHash) != "request" {
 		t.Errorf("while the first request is under way = %+v", a)
 	}
+	forget := func() {
+		t.Helper()
+		if err := s.ForgetIdempotent(t.Context(), actor, "key"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forget()
+	if a := begin(actor, time.Hour); a != nil {
+		t.Errorf("a freed key = %+v", a)
+	}
 	if err := s.EndIdempotent(t.Context(), actor, "key", store.IdempotentAnswer{Status: 201, Location: "/x", Body: []byte("{}")}); err != nil {
 		t.Fatal(err)
 	}
 	if a := begin(actor, time.Hour); a == nil || a.Status != 201 || a.Location != "/x" || string(a.Body) != "{}" {
 		t.Errorf("a replay = %+v", a)
 	}
-	if err := s.ForgetIdempotent(t.Context(), actor, "key"); err != nil {
-		t.Fatal(err)
+	forget()
+	if a := begin(actor, time.Hour); a == nil || a.Status != 201 {
+		t.Errorf("what was done and is to be forgotten = %+v", a)
 	}
-	if a := begin(actor, -time.Second); a != nil { // it is over already
-		t.Errorf("a freed key = %+v", a)
+	if _, err := store.DBOf(s).Exec(t.Context(), "update idempotency_keys set expires_at = now() - interval '1 s' where actor_id = $1", actor); err != nil {
+		t.Fatal(err)
 	}
 	if a := begin(actor, time.Hour); a != nil {
 		t.Errorf("a key whose time is over = %+v", a)
@@ -289,5 +300,64 @@ func TestWorkersThatBeat(t *testing.T) {
 		if n := ask[int](t, store.DBOf(s), "select count(*) from workers"); n != step.left {
 			t.Errorf("%d workers after forgetting those of %s, want %d", n, step.age, step.left)
 		}
+	}
+}
+
+// TestWhatIsDoneUnderAKeyIsNotedWithIt: a commit may succeed although nobody is told, and then the request must not be
+// done again.
+func TestWhatIsDoneUnderAKeyIsNotedWithIt(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name     string
+		key      string
+		denied   bool
+		age      string // of the first request
+		request  string // the second one
+		want     string // location; "free": the key is free
+		wantSame bool   // after the request was to be forgotten
+	}{
+		{name: "what was done stays noted", key: "key", request: "one", want: "collection 7", wantSame: true},
+		{name: "what was done stays noted when it is old", key: "key", age: "1 hour", request: "one", want: "collection 7", wantSame: true},
+		{name: "what was refused is not", key: "key", denied: true, request: "one", want: ""},
+		{name: "what was done under another key is not", key: "other", request: "one", want: ""},
+		{name: "what was done under none is not", request: "one", want: ""},
+		{name: "a request that has done nothing for long was abandoned", age: "4 minutes", request: "one", want: "free"},
+		{name: "but its key is not another request's", age: "4 minutes", request: "two", want: ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := storetest.New(t)
+			actor := fleet.Actor{Kind: fleet.ActorToken, ID: fleet.NewID(), Name: "ci", Key: tt.key}
+			begin := func(request string) *store.IdempotentAnswer {
+				t.Helper()
+				a, err := s.BeginIdempotent(t.Context(), actor.ID, "key", []byte(request), time.Hour)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return a
+			}
+			begin("one")
+			entry := fleet.AuditEntry{Action: "collection.trigger", ResourceType: "collection", ResourceID: "7", Denied: tt.denied}
+			if err := s.Audit(t.Context(), actor, entry); err != nil {
+				t.Fatal(err)
+			}
+			if tt.age != "" {
+				_, err := store.DBOf(s).Exec(t.Context(), "update idempotency_keys set created_at = now() - $2::text::interval where actor_id = $1", actor.ID, tt.age)
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := begin(tt.request)
+			if free := got == nil; free != (tt.want == "free") || !free && (got.Location != tt.want || got.Status != 0) {
+				t.Fatalf("the key = %+v, want %q", got, tt.want)
+			}
+			if err := s.ForgetIdempotent(t.Context(), actor.ID, "key"); err != nil {
+				t.Fatal(err)
+			}
+			if got := begin("one"); (got != nil) != tt.wantSame {
+				t.Errorf("after it was to be forgotten the key = %+v", got)
+			}
+		})
 	}
 }

@@ -51,6 +51,7 @@ type bench struct {
 	*httptest.Server
 	db       *store.Store
 	sql      func(t *testing.T, text string, args ...any) string // the first column of the first row, as text
+	exec     func(t *testing.T, text string)                     // a statement that answers nothing
 	redis    *miniredis.Miniredis
 	accounts *account.Service
 	tokens   map[string]string // API tokens by user name: admin, operator, viewer, scoped
@@ -86,6 +87,12 @@ func newBench(t *testing.T, changes ...func(*rest.Config)) *bench {
 	t.Cleanup(func() { _ = client.Close() })
 	db, pool := storetest.Pool(t)
 	b.db = db
+	b.exec = func(t *testing.T, text string) {
+		t.Helper()
+		if _, err := pool.Exec(context.WithoutCancel(t.Context()), text); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
 	b.sql = func(t *testing.T, text string, args ...any) string {
 		t.Helper()
 		var answer string

@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"github.com/rollcallhq/rollcall/api/internal/session"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/store"
+	"github.com/rollcallhq/rollcall/pkg/wire"
 )
 
 const (
@@ -84,11 +87,32 @@ func (s *server) takeKey(w http.ResponseWriter, r *http.Request, actor fleet.Act
 	case !bytes.Equal(taken.RequestHash, hash):
 		return nil, fleet.Errorf(fleet.Invalid, "the key was used for another request").WithCode(codeKeyReused).
 			WithFields(fleet.FieldError{Field: idempotencyHeader, Code: codeKeyReused, Message: "it was used for another request"})
+	case taken.Status == 0 && taken.Location != "":
+		return s.doneBefore(ctx, actor, taken.Location)
 	case taken.Status == 0:
 		return nil, fleet.Errorf(fleet.Conflict, "a request with this key is under way, or broke off: look whether it was done before you use another key").
 			WithCode(codeKeyUnderWay)
 	}
 	return taken, nil
+}
+
+// doneBefore answers for a request that was done and whose own answer nobody has: the connection to the database was lost
+// when it was about to be told, or whoever served it was killed.
+func (s *server) doneBefore(ctx context.Context, actor fleet.Actor, resource string) (*store.IdempotentAnswer, error) {
+	kind, text, _ := strings.Cut(resource, " ")
+	id, err := uuid.Parse(text)
+	if err != nil || kind != "collection" {
+		return nil, fleet.Errorf(fleet.Conflict, "this was done before, to the %s, and its answer is not kept", resource).WithCode(codeKeySecret)
+	}
+	c, err := s.Store.Collection(ctx, actor.Scope(), id)
+	if err != nil {
+		return nil, err
+	}
+	content, err := json.Marshal(wire.CollectionView(c))
+	if err != nil {
+		return nil, fmt.Errorf("writing the answer of an earlier request: %w", err)
+	}
+	return &store.IdempotentAnswer{Status: http.StatusAccepted, Location: locationOf(c), Body: content}, nil
 }
 
 // replay answers as the first request was answered.
@@ -115,6 +139,7 @@ func (s *server) once(w http.ResponseWriter, r *http.Request, actor uuid.UUID, k
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), keepTimeout)
 		defer cancel()
 		var err error
+		// One that failed may have been done all the same; then its key stays taken.
 		if kept.status/100 == 2 {
 			err = s.Store.EndIdempotent(ctx, actor, key, kept.answer(r.URL.Path))
 		} else {
@@ -124,7 +149,7 @@ func (s *server) once(w http.ResponseWriter, r *http.Request, actor uuid.UUID, k
 			s.Log.WarnContext(ctx, "the outcome under an idempotency key is not kept", "error", err)
 		}
 	}()
-	next.ServeHTTP(kept, r)
+	next.ServeHTTP(kept, r.WithContext(session.WithKey(r.Context(), key)))
 }
 
 // A keeping keeps a copy of the answer that it passes on.

@@ -79,6 +79,17 @@ func Actor(ctx context.Context) fleet.Actor {
 	return actor
 }
 
+// WithKey lets whoever is asking ask under an Idempotency-Key, so that what is done is noted with the key by the
+// transaction that does it.
+func WithKey(ctx context.Context, key string) context.Context {
+	c, ok := ctx.Value(callerKey{}).(caller)
+	if !ok {
+		return ctx
+	}
+	c.actor.Key = key
+	return context.WithValue(ctx, callerKey{}, c)
+}
+
 // From returns who is asking, or why nobody is known, which is of kind Unauthenticated.
 func From(ctx context.Context) (fleet.Actor, error) {
 	c, ok := ctx.Value(callerKey{}).(caller)
