@@ -3,8 +3,9 @@ package collection_test
 import (
 	"crypto/sha256"
 	"errors"
-	"fmt"
-	"maps"
+	"iter"
+	"math/rand/v2"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +14,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
-	"pgregory.net/rapid"
 
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
@@ -25,7 +25,8 @@ import (
 // wrong between any two steps of theirs. The SQL, the relay, the sweep and what Redis holds are the real ones; the
 // workers are played, because no real one lets itself be stopped between two statements.
 type machine struct {
-	*rapid.T
+	testing.TB
+	rand    *rand.Rand
 	r       *rig
 	redis   redis.UniversalClient
 	sweeps  []*collection.Sweeper
@@ -33,8 +34,12 @@ type machine struct {
 	workers []*played
 	ghosts  []*store.Claim // what dead workers and lost answers had; it may come back at any time
 
+	checks      int
+	trail       []string
+	taken       map[string]int // how often each step was taken, over all runs
 	collections []uuid.UUID
 	epochs      map[uuid.UUID]int    // of every task, as last seen
+	running     map[uuid.UUID]string // and by whom it was run
 	ended       map[uuid.UUID]string // tasks, and how they ended
 	endings     map[uuid.UUID]int    // how many who wanted to end a task were told that they had
 }
@@ -50,10 +55,11 @@ type played struct {
 // lanes are those that the machine uses.
 func lanes() []fleet.Priority { return []fleet.Priority{fleet.PriorityNormal, fleet.PriorityBulk} }
 
-func newMachine(t *rapid.T, r *rig, client redis.UniversalClient, hosts []fleet.Host) *machine {
+func newMachine(t *testing.T, seed uint64, r *rig, client redis.UniversalClient, hosts []fleet.Host, taken map[string]int) *machine {
+	t.Helper()
 	m := &machine{
-		T: t, r: r, redis: client, hosts: hosts,
-		epochs: map[uuid.UUID]int{}, ended: map[uuid.UUID]string{}, endings: map[uuid.UUID]int{},
+		TB: t, rand: rand.New(rand.NewPCG(seed, seed)), r: r, redis: client, hosts: hosts, taken: taken,
+		epochs: map[uuid.UUID]int{}, running: map[uuid.UUID]string{}, ended: map[uuid.UUID]string{}, endings: map[uuid.UUID]int{},
 	}
 	for range 2 {
 		w := collection.NewSweeper(r.Store, r.queue, r.log, nil)
@@ -93,7 +99,20 @@ func (m *machine) freshWorker() *played {
 }
 
 // chance is true once in n times.
-func (m *machine) chance(n int, what string) bool { return rapid.IntRange(1, n).Draw(m.T, what) == 1 }
+func (m *machine) chance(n int) bool { return m.rand.IntN(n) == 0 }
+
+// skipped is what a step panics with that has nothing to do.
+type skipped struct{}
+
+func skip() { panic(skipped{}) }
+
+// oneOf returns one of the things.
+func oneOf[E any](m *machine, from []E) E {
+	if len(from) == 0 {
+		skip()
+	}
+	return from[m.rand.IntN(len(from))]
+}
 
 // worker returns one that is not frozen.
 func (m *machine) worker() *played {
@@ -104,29 +123,29 @@ func (m *machine) worker() *played {
 		}
 	}
 	if len(able) == 0 {
-		m.Skip("all workers are frozen")
+		skip()
 	}
-	return rapid.SampledFrom(able).Draw(m.T, "worker")
+	return oneOf(m, able)
 }
 
 func (m *machine) trigger() {
 	if len(m.collections) == 4 {
-		m.Skip("enough")
+		skip()
 	}
 	var ids []uuid.UUID
-	for _, h := range rapid.SampledFrom([][]fleet.Host{m.hosts[:1], m.hosts[1:], m.hosts}).Draw(m.T, "hosts") {
+	for _, h := range oneOf(m, [][]fleet.Host{m.hosts[:1], m.hosts[1:], m.hosts}) {
 		ids = append(ids, h.ID)
 	}
 	got, err := m.r.service.Trigger(m.Context(), fleet.System(), collection.Request{
-		HostIDs: ids, ReportTypes: []string{"os"}, Priority: rapid.SampledFrom(lanes()).Draw(m.T, "lane"),
-		MaxParallel: rapid.IntRange(0, 1).Draw(m.T, "max_parallel"),
+		HostIDs: ids, ReportTypes: []string{"os"}, Priority: oneOf(m, lanes()),
+		MaxParallel: m.rand.IntN(2),
 	})
 	m.must(err)
 	m.collections = append(m.collections, got.Collection.ID)
 }
 
 func (m *machine) relay() {
-	m.must(collection.RelayRound(m.Context(), rapid.SampledFrom(m.sweeps).Draw(m.T, "scheduler")))
+	m.must(collection.RelayRound(m.Context(), oneOf(m, m.sweeps)))
 }
 
 // relayThatDies rings and dies before it has noted that.
@@ -145,7 +164,7 @@ func (m *machine) relayThatDies() {
 }
 
 func (m *machine) sweep() {
-	m.must(collection.SweepRound(m.Context(), rapid.SampledFrom(m.sweeps).Draw(m.T, "scheduler")))
+	m.must(collection.SweepRound(m.Context(), oneOf(m, m.sweeps)))
 }
 
 func keyIn(lane fleet.Priority, name string) string {
@@ -181,12 +200,12 @@ func (m *machine) answer(msg fleet.Message) {
 	}
 }
 
-// take removes one of a worker's things.
-func take[E any](t *rapid.T, from *[]E, what string) E {
+// take removes one of somebody's things.
+func take[E any](m *machine, from *[]E) E {
 	if len(*from) == 0 {
-		t.Skip("nothing there")
+		skip()
 	}
-	i := rapid.IntRange(0, len(*from)-1).Draw(t, what)
+	i := m.rand.IntN(len(*from))
 	one := (*from)[i]
 	*from = slices.Delete(*from, i, i+1)
 	return one
@@ -251,9 +270,9 @@ func aFinding() fleet.Finding {
 }
 
 func (m *machine) finish(w *played) {
-	c := take(m.T, &w.held, "task")
-	m.end(c, rapid.SampledFrom([]string{"succeed", "fail", "retry", "release"}).Draw(m.T, "how"))
-	if m.chance(3, "lost answer") { // it does not know, and tries again
+	c := take(m, &w.held)
+	m.end(c, oneOf(m, []string{"succeed", "fail", "retry", "release"}))
+	if m.chance(3) { // it does not know, and tries again
 		m.ghosts = append(m.ghosts, c)
 	}
 	m.answer(messageOf(c))
@@ -296,45 +315,100 @@ func (m *machine) die(w *played) {
 func (m *machine) spoil(sql string) {
 	tasks := m.texts("select id from tasks")
 	if len(tasks) == 0 {
-		m.Skip("no open task")
+		skip()
 	}
-	m.exec(sql, uuid.MustParse(rapid.SampledFrom(tasks).Draw(m.T, "task")))
+	m.exec(sql, uuid.MustParse(oneOf(m, tasks)))
 }
 
-func (m *machine) actions() map[string]func(*rapid.T) {
-	actions := map[string]func(){
-		"trigger": m.trigger, "relay": m.relay, "a relay dies": m.relayThatDies, "sweep": m.sweep,
-		"fetch":              func() { m.fetch(m.worker()) },
-		"claim":              func() { w := m.worker(); m.claim(w, take(m.T, &w.inbox, "message"), "") },
-		"claim, answer lost": func() { w := m.worker(); m.claim(w, take(m.T, &w.inbox, "message"), "lost answer") },
-		"finish":             func() { m.finish(m.worker()) },
-		"beat":               func() { m.beat(m.worker()) },
-		"die":                func() { m.die(m.worker()) },
-		"freeze":             func() { w := m.worker(); w.frozen = true; m.silent(w) },
-		"thaw":               func() { m.thaw() },
-		"a late word": func() {
-			m.end(take(m.T, &m.ghosts, "ghost"), rapid.SampledFrom([]string{"succeed", "retry", "release"}).Draw(m.T, "how"))
-		},
-		"a message is doubled":   func() { m.double() },
-		"a message is lost":      func() { w := m.worker(); take(m.T, &w.inbox, "message") },
-		"a message is archived":  func() { w := m.worker(); m.archive(take(m.T, &w.inbox, "message")) },
-		"Redis is wiped":         func() { m.must(m.redis.FlushAll(m.Context()).Err()) },
-		"cancel":                 func() { m.cancel() },
-		"a delay passes":         func() { m.exec("update tasks set not_before = now() - interval '1 s' where not_before is not null") },
-		"a deadline passes":      func() { m.spoil("update tasks set deadline_at = now() - interval '1 s' where id = $1") },
-		"a deadline long passes": func() { m.spoil("update tasks set deadline_at = now() - interval '1 h' where id = $1") },
-		"an expiry passes":       func() { m.spoil("update tasks set expires_at = now() - interval '1 s' where id = $1") },
-		"retry what failed":      func() { m.retryFailed() },
+// A chosen step is taken so often beside the others.
+type chosen struct {
+	name   string
+	weight int
+	do     func()
+}
+
+// steps are those that there are. Work has to get somewhere between two faults.
+func (m *machine) steps() []chosen {
+	return []chosen{
+		{"deliver", 12, m.deliver},
+		{"finish", 6, func() { m.finish(m.worker()) }},
+		{"sweep", 5, m.sweep},
+		{"beat", 4, func() { m.beat(m.worker()) }},
+		{"a late word", 5, m.lateWord},
+		{"a delay passes", 4, func() { m.exec("update tasks set not_before = now() - interval '1 s' where not_before is not null") }},
+		{"trigger", 3, m.trigger},
+		{"relay", 3, m.relay},
+		{"fetch", 4, func() {
+			if !m.fetch(m.worker()) {
+				skip()
+			}
+		}},
+		{"claim", 4, func() { w := m.worker(); m.claim(w, take(m, &w.inbox), "") }},
+		{"claim, answer lost", 2, func() { w := m.worker(); m.claim(w, take(m, &w.inbox), "lost answer") }},
+		{"a relay dies", 2, m.relayThatDies},
+		{"a message is doubled", 4, m.double},
+		{"a message is lost", 2, func() { w := m.worker(); take(m, &w.inbox) }},
+		{"a message is archived", 3, func() { w := m.worker(); m.archive(take(m, &w.inbox)) }},
+		{"Redis is wiped", 1, func() { m.must(m.redis.FlushAll(m.Context()).Err()) }},
+		{"die", 2, func() { m.die(m.worker()) }},
+		{"freeze", 2, func() { w := m.worker(); w.frozen = true; m.silent(w) }},
+		{"thaw", 6, m.thaw},
+		{"retry what failed", 2, m.retryFailed},
+		{"cancel", 1, m.cancel},
+		{"an expiry passes", 1, func() { m.spoil("update tasks set expires_at = now() - interval '1 s' where id = $1") }},
+		{"a deadline passes", 1, func() { m.spoil("update tasks set deadline_at = now() - interval '1 s' where id = $1") }},
+		{"a deadline long passes", 1, func() { m.spoil("update tasks set deadline_at = now() - interval '1 h' where id = $1") }},
 	}
-	for i := range 5 { // so that things get somewhere between two faults
-		actions[fmt.Sprintf("deliver %d", i)] = m.deliver
+}
+
+// run takes n steps.
+func (m *machine) run(n int) {
+	var lots []chosen
+	for _, step := range m.steps() {
+		for range step.weight {
+			lots = append(lots, step)
+		}
 	}
-	all := map[string]func(*rapid.T){}
-	for name, action := range actions {
-		all[name] = func(t *rapid.T) { m.T = t; action() }
+	for tries := 0; len(m.trail) < n && tries < 4*n; tries++ {
+		m.try(oneOf(m, lots))
+		m.check()
+		if m.Failed() {
+			m.Fatalf("after these steps: %v", m.trail)
+		}
 	}
-	all[""] = func(t *rapid.T) { m.T = t; m.check() }
-	return all
+}
+
+// try takes a step, unless there is nothing to do.
+func (m *machine) try(step chosen) {
+	defer func() {
+		if reason := recover(); reason != nil && reason != (skipped{}) {
+			panic(reason)
+		}
+	}()
+	step.do()
+	m.taken[step.name]++
+	m.trail = append(m.trail, step.name)
+}
+
+// lateWord lets somebody speak whose time may be over. It is most dangerous where the same worker has claimed the same
+// task again, so that is preferred.
+func (m *machine) lateWord() {
+	again := m.texts("select concat_ws(' ', id, worker_id) from tasks where state = 'running'")
+	slices.SortStableFunc(m.ghosts, func(a, b *store.Claim) int {
+		is := func(c *store.Claim) int {
+			if slices.Contains(again, c.Task.ID.String()+" "+store.LeaseOf(c.Task).WorkerID.String()) {
+				return 0
+			}
+			return 1
+		}
+		return is(a) - is(b)
+	})
+	if len(m.ghosts) == 0 {
+		skip()
+	}
+	c := m.ghosts[0]
+	m.ghosts = m.ghosts[1:]
+	m.end(c, oneOf(m, []string{"succeed", "retry", "release"}))
 }
 
 // deliver brings a message all the way from the outbox to a worker's claim, and one whose lost claim was found, too.
@@ -343,13 +417,18 @@ func (m *machine) deliver() {
 	m.beat(w)
 	m.relay()
 	if len(w.inbox) == 0 && !m.fetch(w) {
-		m.Skip("no message waits")
+		skip()
 	}
 	fault := ""
-	if m.chance(3, "fault") {
+	if m.chance(3) {
 		fault = "lost answer"
 	}
-	m.claim(w, take(m.T, &w.inbox, "message"), fault)
+	msg := take(m, &w.inbox)
+	if m.chance(3) { // it was doubled on its way
+		other := oneOf(m, m.workers)
+		other.inbox = append(other.inbox, msg)
+	}
+	m.claim(w, msg, fault)
 }
 
 func (m *machine) thaw() {
@@ -359,16 +438,16 @@ func (m *machine) thaw() {
 			return
 		}
 	}
-	m.Skip("none is frozen")
+	skip()
 }
 
 func (m *machine) double() {
 	w := m.worker()
 	if len(w.inbox) == 0 {
-		m.Skip("nothing there")
+		skip()
 	}
-	other := rapid.SampledFrom(m.workers).Draw(m.T, "other")
-	other.inbox = append(other.inbox, rapid.SampledFrom(w.inbox).Draw(m.T, "message"))
+	other := oneOf(m, m.workers)
+	other.inbox = append(other.inbox, oneOf(m, w.inbox))
 }
 
 func (m *machine) archive(msg fleet.Message) {
@@ -379,9 +458,9 @@ func (m *machine) archive(msg fleet.Message) {
 
 func (m *machine) some() uuid.UUID {
 	if len(m.collections) == 0 {
-		m.Skip("no collection")
+		skip()
 	}
-	return rapid.SampledFrom(m.collections).Draw(m.T, "collection")
+	return oneOf(m, m.collections)
 }
 
 func (m *machine) cancel() {
@@ -392,129 +471,66 @@ func (m *machine) cancel() {
 
 func (m *machine) retryFailed() {
 	if len(m.collections) >= 6 {
-		m.Skip("enough")
+		skip()
 	}
 	got, err := m.r.service.Retry(m.Context(), fleet.System(), m.some(), []fleet.TaskState{fleet.TaskFailed, fleet.TaskCancelled}, nil)
 	if fleet.KindOf(err) == fleet.Invalid {
-		m.Skip("none has failed")
+		skip()
 	}
 	m.must(err)
 	m.collections = append(m.collections, got.Collection.ID)
 }
 
-// check holds what is true after every step.
-func (m *machine) check() {
-	if hosts := m.texts("select host_id from tasks where state = 'running' group by 1 having count(*) > 1"); len(hosts) > 0 {
-		m.Errorf("hosts with more than one running task: %v", hosts)
-	}
-	if both := m.texts("select id from task_history group by 1 having count(*) > 1 union all select id from tasks where id in (select id from task_history)"); len(both) > 0 {
-		m.Errorf("tasks that ended twice, or are open although they have ended: %v", both)
-	}
-	if rows := m.texts(`select h.id from task_history h left join report_rows r on r.task_id = h.id
-		group by h.id, h.state having count(r.id) <> case h.state when 'succeeded' then 1 else 0 end`); len(rows) > 0 {
-		m.Errorf("tasks with another number of reports than they should have: %v", rows)
-	}
-	if strays := m.texts("select r.id from report_rows r where not exists (select from task_history h where h.id = r.task_id)"); len(strays) > 0 {
-		m.Errorf("reports of tasks that have not ended: %v", strays)
-	}
-	now := map[uuid.UUID]string{}
-	for _, row := range m.texts("select concat_ws(' ', id, state, epoch, attempts, error_code, finished_at) from task_history") {
-		now[uuid.MustParse(row[:36])] = row
-	}
-	for id, before := range m.ended {
-		if now[id] != before {
-			m.Errorf("a task had ended as %q, and now %q", before, now[id])
-		}
-	}
-	maps.Copy(m.ended, now)
-	for id, n := range m.endings {
-		if n > 1 {
-			m.Errorf("%d were told that they had ended %s", n, id)
-		}
-	}
-	for _, row := range m.texts("select concat_ws(' ', id, epoch) from (select id, epoch from tasks union all select id, epoch from task_history) t") {
-		var epoch int
-		id := uuid.MustParse(row[:36])
-		if _, err := fmt.Sscan(row[37:], &epoch); err != nil || epoch < m.epochs[id] {
-			m.Errorf("the epoch of %s fell from %d to %q", id, m.epochs[id], row[37:])
-		}
-		m.epochs[id] = epoch
-	}
-	m.checkCounts()
-}
+// seedVariable repeats the run of a seed.
+const seedVariable = "ROLLCALL_TEST_SEED"
 
-// checkCounts holds that no task is missing from its collection's counts, while it is open and when it is frozen.
-func (m *machine) checkCounts() {
-	for _, id := range m.collections {
-		c, err := m.r.Collection(m.Context(), fleet.Everything(), id)
-		m.must(err)
-		n := c.Counts
-		if n.Queued+n.Running+n.Succeeded+n.Partial+n.Failed+n.Cancelled != n.Total || n.Total == 0 {
-			m.Errorf("the counts of %s do not add up: %+v", id, n)
-		}
-		if c.State.Ended() && n.Queued+n.Running > 0 {
-			m.Errorf("%s has ended with open tasks: %+v", id, n)
-		}
-	}
-}
-
-// settle lets the faults stop: one healthy worker is left, and everything comes to its end within a few rounds.
-func (m *machine) settle() {
-	for _, w := range m.workers {
-		m.silent(w)
-	}
-	w := m.freshWorker()
-	for range 40 {
-		m.exec("update tasks set not_before = now() - interval '1 s' where not_before is not null")
-		for _, s := range m.sweeps {
-			m.must(collection.SweepRound(m.Context(), s))
-			m.must(collection.RelayRound(m.Context(), s))
-		}
-		m.beat(w)
-		for m.fetch(w) {
-			m.claim(w, w.inbox[0], "")
-			w.inbox = nil
-			for _, c := range w.held {
-				m.end(c, "succeed")
-				m.answer(messageOf(c))
-			}
-			w.held = nil
-		}
-		if m.check(); len(m.texts("select id from tasks union all select id from collections")) == 0 {
-			break
-		}
-	}
-	if open := m.texts("select concat_ws(' ', id, state, epoch, dispatched_at, not_before) from tasks"); len(open) > 0 {
-		m.Errorf("tasks that never end: %v", open)
-	}
-	for _, c := range m.ghosts { // and whoever comes back now comes too late
-		if m.end(c, "succeed") {
-			m.Error("a task was ended that had ended")
-		}
-	}
-	m.check()
-	if len(m.ended) != len(m.epochs) {
-		m.Errorf("%d tasks have ended of %d", len(m.ended), len(m.epochs))
-	}
-}
-
-// TestTheLifeOfTasksUnderEveryFault interleaves steps and faults at random. A failure prints the steps that lead to it and
-// how to repeat them; -rapid.checks=10000 tries for longer.
+// TestTheLifeOfTasksUnderEveryFault interleaves steps and faults at random. A failure prints its seed and the steps that
+// lead to it.
 func TestTheLifeOfTasksUnderEveryFault(t *testing.T) {
 	t.Parallel()
 	client := startRedis(t)
 	r := newRig(t, client)
 	hosts := []fleet.Host{r.host("web-1"), r.host("web-2")}
-	rapid.Check(t, func(rt *rapid.T) {
+	taken := map[string]int{}
+	for seed := range seeds(t, 15) {
 		r.exec(`truncate tasks, collections, task_history, collection_history, workers, report_rows, report_contents, report_metrics,
 			latest_reports, fact_periods, host_status, audit_logs`)
 		if err := client.FlushAll(t.Context()).Err(); err != nil {
 			t.Fatal(err)
 		}
-		m := newMachine(rt, r, client, hosts)
+		m := newMachine(t, seed, r, client, hosts, taken)
 		m.trigger()
-		rt.Repeat(m.actions())
-		m.T = rt
-		m.settle()
-	})
+		m.run(100)
+		if m.settle(); t.Failed() {
+			t.Fatalf("%s=%d repeats it; after these steps: %v", seedVariable, seed, m.trail)
+		}
+	}
+	t.Logf("steps taken: %v", taken)
+	for _, step := range (&machine{}).steps() {
+		if taken[step.name] == 0 && os.Getenv(seedVariable) == "" {
+			t.Errorf("the step %q was never taken: the test is not worth its name", step.name)
+		}
+	}
+}
+
+// seeds returns n seeds that nobody has chosen, or the one that the environment names.
+func seeds(t *testing.T, n int) iter.Seq[uint64] {
+	t.Helper()
+	return func(yield func(uint64) bool) {
+		if text := os.Getenv(seedVariable); text != "" {
+			seed, err := strconv.ParseUint(text, 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			yield(seed)
+			return
+		}
+		for range n {
+			seed := rand.Uint64()
+			t.Logf("%s=%d", seedVariable, seed)
+			if !yield(seed) {
+				return
+			}
+		}
+	}
 }

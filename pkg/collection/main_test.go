@@ -15,10 +15,5 @@ func TestMain(m *testing.M) {
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
 		_ = parallel.Value.Set("8")
 	}
-	for name, value := range map[string]string{"rapid.checks": "30", "rapid.steps": "50"} { // a check takes a second of a busy machine
-		if wanted := flag.Lookup(name); wanted.Value.String() == wanted.DefValue {
-			_ = wanted.Value.Set(value)
-		}
-	}
 	os.Exit(m.Run())
 }
