@@ -33,6 +33,7 @@ func attemptsAt(code fleet.Code) int {
 const (
 	answerTimeout = 40 * time.Second
 	settleTimeout = 2 * time.Minute
+	keepFences    = 2 // a message that cannot be worked is kept for so many times a worker's silence
 )
 
 // A step is a moment in the working of a task. Tests want to be there.
@@ -59,12 +60,7 @@ func (w *Worker) reach(s step) {
 // did not answer, and that the message is worth delivering again.
 func (w *Worker) Work(ctx context.Context, m fleet.Message) (string, error) {
 	w.reach(stepFetched)
-	if err := w.ready(ctx); err != nil {
-		return "", err
-	}
-	asking, cancel := context.WithTimeout(ctx, answerTimeout)
-	claim, err := w.Store.ClaimTask(asking, m, w.Self.ID)
-	cancel()
+	claim, err := w.take(ctx, m)
 	switch {
 	case errors.Is(err, store.ErrHostBusy):
 		return "postponed: the host is busy with another task", nil
@@ -95,21 +91,25 @@ func (w *Worker) Work(ctx context.Context, m fleet.Message) (string, error) {
 	return claim.Host.Name + " " + v.line(took), nil
 }
 
-// ready returns an error when the message is better delivered to another worker: when this one is leaving, or when the
-// sweep would take the task over at once.
-func (w *Worker) ready(ctx context.Context) error {
-	if w.isLeaving() {
-		return fleet.Errorf(fleet.Unavailable, "this worker is stopping; another one will take the task")
-	}
-	select {
-	case <-w.alive:
-	case <-ctx.Done():
-	case <-time.After(w.pace.fence):
-	}
-	if w.Silent() > w.pace.fence {
-		return fleet.Errorf(fleet.Unavailable, "this worker cannot show that it is alive; another one may take the task")
-	}
-	return nil
+// take claims the task that the message names. While this worker cannot show that it is alive, or the database does
+// not answer, it keeps the message for a while: a worker that gave it back at once would fetch the next one and the next,
+// and keep all of them from those that can work. The sweep looks after the messages that it holds.
+func (w *Worker) take(ctx context.Context, m fleet.Message) (*store.Claim, error) {
+	return backoff.Retry(ctx, func() (*store.Claim, error) {
+		if w.isLeaving() {
+			return nil, backoff.Permanent(fleet.Errorf(fleet.Unavailable, "this worker is stopping; another one will take the task"))
+		}
+		if w.Silent() > w.pace.fence { // the sweep would take the task over at once
+			return nil, fleet.Errorf(fleet.Unavailable, "this worker cannot show that it is alive; another one may take the task")
+		}
+		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+		defer cancel()
+		claim, err := w.Store.ClaimTask(ctx, m, w.Self.ID)
+		if err != nil && fleet.KindOf(err) != fleet.Unavailable {
+			return nil, backoff.Permanent(err)
+		}
+		return claim, err
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(w.pace.beat/4)), backoff.WithMaxElapsedTime(keepFences*w.pace.fence))
 }
 
 // A verdict is what became of an attempt at a task.

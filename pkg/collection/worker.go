@@ -52,12 +52,10 @@ type Worker struct {
 	WorkerConfig
 	metrics workerMetrics
 	pace    pace
-	offset  atomic.Int64  // database clock minus ours, in nanoseconds
-	beaten  atomic.Int64  // when the last successful heartbeat began, in nanoseconds since born
-	born    time.Time     // a day before the worker was made, so that one that never beat has been silent for long
-	alive   chan struct{} // closed by the first successful heartbeat
-	first   sync.Once
-	fence   *time.Timer // ends all work when the worker has been silent for too long
+	offset  atomic.Int64 // database clock minus ours, in nanoseconds
+	beaten  atomic.Int64 // when the last successful heartbeat began, in nanoseconds since born
+	born    time.Time    // a day before the worker was made, so that one that never beat has been silent for long
+	fence   *time.Timer  // ends all work when the worker has been silent for too long
 
 	mu      sync.Mutex
 	running map[uuid.UUID]context.CancelCauseFunc
@@ -70,7 +68,7 @@ type Worker struct {
 func NewWorker(c WorkerConfig) *Worker {
 	w := &Worker{
 		WorkerConfig: c, metrics: newWorkerMetrics(c.Metrics), running: map[uuid.UUID]context.CancelCauseFunc{},
-		born: time.Now().Add(-24 * time.Hour), alive: make(chan struct{}),
+		born: time.Now().Add(-24 * time.Hour),
 		pace: pace{beat: beatEvery, fence: selfFence, stray: strayAge, retry: retryBase},
 	}
 	w.fence = time.AfterFunc(time.Hour, func() { w.stopAll(errFenced) })
@@ -112,7 +110,6 @@ func (w *Worker) beat(ctx context.Context) {
 		return
 	}
 	w.beaten.Store(int64(began.Sub(w.born)))
-	w.first.Do(func() { close(w.alive) })
 	w.fence.Reset(w.pace.fence - time.Since(began)) // not with the next beat, which may hang until it is too late
 	w.offset.Store(int64(now.Sub(began.Add(time.Since(began) / 2))))
 	for _, id := range cancelled {
