@@ -99,7 +99,9 @@ func TestMaxOutputIsBounded(t *testing.T) {
 
 func TestTheBuiltinTypesAreFoundByName(t *testing.T) {
 	t.Parallel()
-	numbers := map[string]int16{"os": 1, "cpu": 2, "memory": 3, "disks": 4, "network": 5, "users": 8, "ports": 9}
+	numbers := map[string]int16{
+		"os": 1, "cpu": 2, "memory": 3, "disks": 4, "network": 5, "packages": 6, "services": 7, "users": 8, "ports": 9,
+	}
 	for _, want := range collector.Builtin() {
 		got, ok := collector.Lookup(want.Name)
 		if !ok || got.Number != numbers[want.Name] || got.SchemaVersion < 1 {

@@ -37,6 +37,8 @@ type Collector struct {
 	ReportType    string `json:"report_type"`
 	SchemaVersion int    `json:"schema_version" doc:"raised whenever the meaning or shape of the facts changes"`
 	BuiltIn       bool   `json:"built_in"`
+	// Schema is nil in a list, and where there is none.
+	Schema json.RawMessage `json:"schema,omitzero" nullable:"false" doc:"the JSON Schema (2020-12) of its reports: an object with the members facts and metrics; x-class says of a field whether it is identity, stable or volatile, x-unit in what it is counted, x-key by what the members of an object are keyed. Absent in a list"`
 }
 
 // ReportView returns r as the API shows it.

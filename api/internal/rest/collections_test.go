@@ -1,6 +1,7 @@
 package rest_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rollcallhq/rollcall/pkg/collector"
 	"github.com/rollcallhq/rollcall/pkg/wire"
 )
 
@@ -175,8 +177,26 @@ func TestCollectors(t *testing.T) {
 	var names []string
 	for _, c := range list.Items {
 		names = append(names, c.Name)
-		if one := get[wire.Collector](t, b.do(t, call{path: "/api/v1/collectors/" + c.Name, as: "viewer"}), http.StatusOK); one != c {
-			t.Errorf("one = %+v, in the list it is %+v", one, c)
+		one := get[wire.Collector](t, b.do(t, call{path: "/api/v1/collectors/" + c.Name, as: "viewer"}), http.StatusOK)
+		var schema struct {
+			Title      string
+			Properties map[string]struct {
+				Properties map[string]struct {
+					Class string `json:"x-class"`
+				}
+			}
+		}
+		if err := json.Unmarshal(one.Schema, &schema); err != nil || schema.Title != c.Name || len(schema.Properties["facts"].Properties) == 0 {
+			t.Errorf("the schema of %s is %s, %v", c.Name, one.Schema, err)
+		}
+		for name, field := range schema.Properties["metrics"].Properties {
+			if field.Class != collector.ClassVolatile {
+				t.Errorf("%s of %s is %s, and a metric", name, c.Name, field.Class)
+			}
+		}
+		one.Schema = nil
+		if diff := cmp.Diff(c, one); diff != "" {
+			t.Errorf("one is not what is in the list (-list +one)\n%s", diff)
 		}
 	}
 	if diff := cmp.Diff([]string{"os", "cpu", "memory", "disks", "network", "packages", "services", "users", "ports"}, names); diff != "" {

@@ -33,10 +33,15 @@ func (s *server) getCollector(_ context.Context, in *collectorInput) (*body[wire
 	if !ok {
 		return nil, fleet.Errorf(fleet.NotFound, "there is no such collector")
 	}
-	return answer(collectorView(t)), nil
+	view := collectorView(t)
+	var err error
+	if view.Schema, err = t.Schema(); err != nil {
+		return nil, err
+	}
+	return answer(view), nil
 }
 
-// collectorView shows a built-in type; its version is that of its schema.
+// collectorView shows a built-in type without its schema; its version is that of its schema.
 func collectorView(t collector.Type) wire.Collector {
 	return wire.Collector{Name: t.Name, Version: t.SchemaVersion, ReportType: t.Name, SchemaVersion: t.SchemaVersion, BuiltIn: true}
 }
