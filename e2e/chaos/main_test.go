@@ -33,7 +33,7 @@ func TestNothingIsLostInAShortRun(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
 	}
-	command := exec.CommandContext(t.Context(), program, "-seed", "1", "-faults", "20", "-hosts", "300", "-gap", "1s",
+	command := exec.CommandContext(t.Context(), program, "-seed", "1", "-faults", "20", "-hosts", "300", "-gap", "700ms",
 		"-drain", "3m", "-dir", filepath.Join(dir, "run"), "-keep", "-o", "json")
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = time.Minute
