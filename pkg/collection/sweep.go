@@ -16,7 +16,7 @@ import (
 // How often the sweep looks for what was lost, and what it calls lost.
 const (
 	sweepEvery     = 500 * time.Millisecond
-	rungAge        = 5 * time.Second  // a message rung longer ago is looked after
+	rungAge        = 3 * time.Second  // a message rung longer ago is looked after
 	stuckAge       = 4 * time.Second  // active that long without a claim: its worker died in between
 	completedAge   = 10 * time.Second // completed that long without a claim
 	deadlineMargin = 30 * time.Second // past its deadline that long: its worker cannot end it
