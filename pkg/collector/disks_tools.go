@@ -103,13 +103,15 @@ func hexByte(s string) (byte, bool) {
 	return b[0], true
 }
 
-// readLVM reads the reports of LVM, which only root gets.
+// readLVM reads the reports of LVM, which only root gets; its lists are null for everybody else.
 func readLVM(r *reader) lvmFacts {
-	f := lvmFacts{PVs: map[string]pvFacts{}, VGs: map[string]vgFacts{}, LVs: map[string]lvFacts{}}
-	parts := splitParts(r.section("lvm", "lvm"), "pvs", "vgs", "lvs")
+	out := r.section("lvm", "lvm")
 	if !r.run.Root() {
 		r.lack(ReasonNoPermission, "lvm")
+		return lvmFacts{}
 	}
+	f := lvmFacts{PVs: map[string]pvFacts{}, VGs: map[string]vgFacts{}, LVs: map[string]lvFacts{}}
+	parts := splitParts(out, "pvs", "vgs", "lvs")
 	for _, row := range lvmRows(r, parts["pvs"], "pv") {
 		f.PVs[row["pv_name"]] = pvFacts{
 			Name: row["pv_name"], VG: text(row["vg_name"]), Size: number(row["pv_size"]), Free: number(row["pv_free"]),

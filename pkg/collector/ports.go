@@ -150,7 +150,7 @@ func lackHolders(r *reader, keys []string) {
 	if r.run.Root() {
 		reason = ReasonDenied
 	}
-	fields := []string{"process", "exe", "unit", "container"}
+	fields := []string{"process", "exe", "unit", "container", "pid"}
 	for _, field := range fields {
 		if len(keys) > few {
 			r.lack(reason, "listening.*."+field)

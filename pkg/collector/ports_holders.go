@@ -26,7 +26,7 @@ func readHolders(r *reader) map[int64][]process {
 	out := r.exact("holders", fields...)
 	parts := splitParts(out, "awk", "inodes", "processes")
 	if _, missing := parts["awk"]; missing {
-		r.lack(ReasonToolMissing, fields...)
+		r.lack(ReasonToolMissing, append(fields, "listening.*.pid")...)
 		return nil
 	}
 	processes := readProcesses(parts["processes"])
