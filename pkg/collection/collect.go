@@ -30,6 +30,7 @@ func (localConn) Close() error { return nil }
 type learned struct {
 	reports   []collector.Report    // what there is to store
 	failed    map[string]fleet.Code // report types that yielded nothing
+	gone      []string              // those of them that were custom collectors and are removed
 	partial   bool                  // a report is partial
 	failure   *fleet.Failure        // of the attempt as a whole
 	machineID string
@@ -79,10 +80,9 @@ func (w *Worker) collect(ctx context.Context, claim *store.Claim) learned {
 
 // ask runs the script on the host and reads its answer.
 func (w *Worker) ask(ctx context.Context, claim *store.Claim, c conn, l learned) learned {
-	// The dead man's switch on the host counts from now, so it gets what is left of the task's time.
-	plan, err := collector.NewPlan(claim.ReportTypes, collector.Options{Deadline: claim.Remaining - time.Since(l.began)})
+	plan, err := w.plan(ctx, claim, &l)
 	if err != nil {
-		l.failure = fleet.Fail(fleet.CodeInternal, err)
+		l.failure, l.blocked = w.failureOf(ctx, err), fleet.KindOf(err) == fleet.Unavailable
 		return l
 	}
 	root, err := w.elevation(ctx, claim.Host)
@@ -119,6 +119,12 @@ func (w *Worker) ask(ctx context.Context, claim *store.Claim, c conn, l learned)
 		l.failure, l.blocked, l.machineID = w.failureOf(ctx, err), fleet.KindOf(err) == fleet.Unavailable, ""
 		return l
 	}
+	if claim.Kind == fleet.KindTry {
+		if err := w.keepTrial(ctx, claim, plan.Trials(run)); err != nil {
+			l.failure, l.blocked = w.failureOf(ctx, err), fleet.KindOf(err) == fleet.Unavailable
+			return l
+		}
+	}
 	l.read(plan.Reports(run))
 	return l
 }
@@ -126,6 +132,9 @@ func (w *Worker) ask(ctx context.Context, claim *store.Claim, c conn, l learned)
 // read takes in the reports. What has an answer is data, even if the attempt as a whole was cut short.
 func (l *learned) read(reports []collector.Report) {
 	l.failed = map[string]fleet.Code{}
+	for _, name := range l.gone {
+		l.failed[name] = fleet.CodeCollectorFailed
+	}
 	for _, r := range reports {
 		if r.Status == collector.StatusFailed {
 			l.failed[r.Type] = fleet.CodeInternal

@@ -20,6 +20,9 @@ import (
 // Where nothing was found to kill, the leader may be about to show up, and is looked for some more; where a search
 // cannot find anything, not even the searching shell, nothing is said.
 //
+// The script of a custom collector leads a group of its own, which is looked for among the descendants of the leader,
+// while that stands still and cannot start another one.
+//
 // A group whose leader has ended keeps its number until the last of its processes has gone, so nobody else is hit.
 // Zombies do not count: they run nothing, and in a container without an init they stay for good.
 const stopScript = `exec 2>/dev/null </dev/null
@@ -58,11 +61,33 @@ left() {
   done
   return 1
 }
+led() {
+  all=" $1 " more=1
+  while [ "$more" ]; do
+    more=
+    for f in /proc/[0-9]*/stat; do
+      read -r l <"$f" || continue
+      i=${l%% *}
+      set -- ${l##*"$q"}
+      case $all in *" $i "*) continue ;; esac
+      case $all in
+        *" $2 "*)
+          all="$all$i " more=1
+          case $3$G in "$i "*" $i "*) ;; "$i "*) G="$G$i " ;; esac
+          ;;
+      esac
+    done
+  done
+}
 if [ ! '%GROUP%' ]; then grep -qz '%SELF%' "/proc/$$/cmdline" || exit 1; fi
 n=0
 while [ "$n" -lt 20 ]; do
   n=$((n + 1))
   [ '%GROUP%' ] || find_groups
+  if [ '%CUSTOM%' ]; then
+    for g in $G; do kill -s STOP -- "-$g"; done
+    for g in $G; do led "$g"; done
+  fi
   for g in $G; do kill -s KILL -- "-$g"; done
   if ! left; then
     case $G in *[0-9]*) n=20 ;; esac
@@ -81,11 +106,14 @@ func stopOf(plan collector.Plan, stdout []byte) remote.Stop {
 	if run, err := plan.Read(stdout); err == nil && run.PGID > 1 {
 		group = strconv.Itoa(run.PGID)
 	}
-	nonce, word := plan.Nonce(), madeUp()
+	nonce, word, custom := plan.Nonce(), madeUp(), ""
+	if plan.Custom() {
+		custom = "yes"
+	}
 	script := strings.NewReplacer(
 		"%GROUP%", group,
 		"%NONCE%", "["+nonce[:1]+"]"+nonce[1:], // which does not find itself on the command line of grep
-		"%SELF%", word, "%WORD%", word,
+		"%SELF%", word, "%WORD%", word, "%CUSTOM%", custom,
 	).Replace(stopScript)
 	// The searching shell shows the word on its command line, whoever has started it.
 	stdin := "#BEGIN-" + word + "\nrollcall_stop='" + strings.ReplaceAll(script, "'", `'\''`) + "'\nexec /bin/sh -c \"$rollcall_stop\"\n"

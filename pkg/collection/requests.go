@@ -36,7 +36,11 @@ func (s *Service) Preview(ctx context.Context, actor fleet.Actor, r Request) (Pr
 		for _, t := range tasks {
 			p.Hosts = append(p.Hosts, fleet.Host{ID: t.HostID, Name: t.Host, Site: t.Site})
 		}
-		plan, err := collector.NewPlan(c.ReportTypes, collector.Options{Deadline: c.Deadline})
+		custom, err := loadTypes(ctx, tx, c.ReportTypes)
+		if err != nil {
+			return err
+		}
+		plan, err := collector.NewPlan(c.ReportTypes, collector.Options{Deadline: c.Deadline, Custom: custom})
 		if err != nil {
 			return err
 		}
@@ -106,6 +110,9 @@ func (s *Service) Retry(ctx context.Context, actor fleet.Actor, id uuid.UUID, st
 	if err != nil {
 		return Triggered{}, err
 	}
+	if c.Kind == fleet.KindTry {
+		return Triggered{}, fleet.Errorf(fleet.Invalid, "a trial is not retried; try the collector again").WithCode("not_retried")
+	}
 	if len(states) == 0 {
 		states = []fleet.TaskState{fleet.TaskFailed, fleet.TaskPartial}
 	}
@@ -164,7 +171,7 @@ func (s *Service) Freshen(ctx context.Context, actor fleet.Actor, want Wanted) (
 	if err := actor.Require(fleet.Viewer); err != nil {
 		return nil, uuid.Nil, err
 	}
-	if _, err := CheckReportTypes([]string{want.Type}); err != nil {
+	if _, err := s.CheckTypes(ctx, []string{want.Type}); err != nil {
 		return nil, uuid.Nil, err
 	}
 	report, err := fresh(ctx, s.Store, actor, want)

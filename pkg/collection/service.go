@@ -13,7 +13,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/rollcallhq/rollcall/pkg/collector"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/queue"
 	"github.com/rollcallhq/rollcall/pkg/store"
@@ -80,6 +79,9 @@ func (s *Service) Trigger(ctx context.Context, actor fleet.Actor, r Request) (Tr
 	if err != nil {
 		return Triggered{}, err
 	}
+	if r.ReportTypes, err = s.CheckTypes(ctx, r.ReportTypes); err != nil {
+		return Triggered{}, err
+	}
 	if err := s.gate.pass(ctx, s.Store, r.Priority); err != nil { // before anything is begun
 		return Triggered{}, err
 	}
@@ -106,11 +108,17 @@ func (s *Service) TriggerIn(ctx context.Context, tx *store.Store, actor fleet.Ac
 	if err != nil {
 		return fleet.Collection{}, err
 	}
+	if r.ReportTypes, err = checkTypes(ctx, tx, r.ReportTypes); err != nil {
+		return fleet.Collection{}, err
+	}
 	c, err := tx.AddCollection(ctx, actor.Scope(), r.collection(actor), selector)
 	if err != nil {
 		return fleet.Collection{}, err
 	}
 	if err := s.checkHosts(ctx, tx, actor, r, c); err != nil {
+		return fleet.Collection{}, err
+	}
+	if err := checkCustom(ctx, tx, actor, c); err != nil {
 		return fleet.Collection{}, err
 	}
 	return c, tx.Audit(ctx, actor, fleet.AuditEntry{
@@ -151,11 +159,6 @@ func (r Request) checked() (Request, *fleet.Selector, error) {
 	if r.MaxParallel < 0 || r.MaxParallel > maxParallel {
 		return r, nil, fleet.InvalidField("max_parallel", "must be between 1 and %d; 0 is no bound", maxParallel)
 	}
-	types, err := CheckReportTypes(r.ReportTypes)
-	if err != nil {
-		return r, nil, err
-	}
-	r.ReportTypes = types
 	selector, err := r.hosts()
 	return r, selector, err
 }
@@ -186,13 +189,12 @@ func (r *Request) hosts() (*fleet.Selector, error) {
 	return &selector, nil
 }
 
-// CheckReportTypes returns the types without repetitions, all built-in ones for none, or an Invalid error of code
-// unknown_report_type that names the first one that does not exist.
-func CheckReportTypes(types []string) ([]string, error) {
-	known := make([]string, 0, 16)
-	for _, t := range collector.Builtin() {
-		known = append(known, t.Name)
-	}
+// CheckReportTypes returns the built-in types without repetitions, all of them for none, or an Invalid error of code
+// unknown_report_type if one does not exist.
+func CheckReportTypes(types []string) ([]string, error) { return checkAgainst(builtinNames(), types) }
+
+// checkAgainst is CheckReportTypes for the types that are known.
+func checkAgainst(known, types []string) ([]string, error) {
 	if len(types) == 0 {
 		return known, nil
 	}

@@ -174,7 +174,11 @@ func (w *Worker) settle(ctx, task context.Context, claim *store.Claim, l learned
 		Lease: lease, Host: claim.Host.ID, State: l.state(), Failure: l.failure, ReportErrors: l.failed,
 		Termination: l.ended, MachineID: l.machineID,
 	}
-	held, err := w.end(ctx, ending, l.reports)
+	reports := l.reports
+	if ending.Trial = claim.Kind == fleet.KindTry; ending.Trial {
+		reports = nil
+	}
+	held, err := w.end(ctx, ending, reports)
 	if err != nil && fleet.KindOf(err) != fleet.Unavailable {
 		// What was learned cannot be stored. Left running, the task would only be worked again, to the same end.
 		v.code = fleet.CodeInternal

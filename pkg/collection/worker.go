@@ -57,6 +57,7 @@ type Worker struct {
 	born    time.Time    // a day before the worker was made, so that one that never beat has been silent for long
 	fence   *time.Timer  // ends all work when the worker has been silent for too long
 
+	custom  customCache
 	mu      sync.Mutex
 	running map[uuid.UUID]context.CancelCauseFunc
 	leaving bool

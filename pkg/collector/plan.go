@@ -121,6 +121,11 @@ func (p Plan) Script() []byte { return p.script }
 // Nonce returns the nonce of the run.
 func (p Plan) Nonce() string { return p.options.Nonce }
 
+// Custom reports whether the run has custom collectors, whose scripts lead process groups of their own.
+func (p Plan) Custom() bool {
+	return slices.ContainsFunc(p.types, func(t Type) bool { return t.custom != nil })
+}
+
 // Deadline returns when, counted from its start, the script kills itself.
 func (p Plan) Deadline() time.Duration { return p.options.Deadline }
 

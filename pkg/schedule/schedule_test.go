@@ -106,7 +106,7 @@ func newDesk(t *testing.T) *desk {
 	d := &desk{store: s, admin: fleet.Actor{Kind: fleet.ActorUser, ID: user.ID, UserID: &user.ID, Name: "root", Role: fleet.Admin}}
 	d.Service = schedule.New(schedule.Config{
 		Store: s, Log: slog.New(slog.DiscardHandler),
-		CheckTypes: func(types []string) ([]string, error) { return append(types, "os"), nil },
+		CheckTypes: func(_ context.Context, types []string) ([]string, error) { return append(types, "os"), nil },
 		Trigger: func(ctx context.Context, tx *store.Store, actor fleet.Actor, sch fleet.Schedule, due time.Time) (fleet.Collection, error) {
 			d.triggered = append(d.triggered, actor)
 			if d.answer != nil {

@@ -20,7 +20,7 @@ type Config struct {
 	Store   *store.Store
 	Trigger Trigger
 	// CheckTypes returns the report types to collect, all of them for none, or says which is unknown.
-	CheckTypes func([]string) ([]string, error)
+	CheckTypes func(context.Context, []string) ([]string, error)
 	Log        *slog.Logger
 }
 
@@ -35,7 +35,7 @@ func New(c Config) *Service { return &Service{Config: c} }
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._:-]{0,127}$`)
 
 // check returns s with its defaults filled in, and its timetable, or what is wrong with it.
-func (svc *Service) check(s fleet.Schedule) (fleet.Schedule, Timetable, error) {
+func (svc *Service) check(ctx context.Context, s fleet.Schedule) (fleet.Schedule, Timetable, error) {
 	none := Timetable{}
 	if s.Timezone == "" {
 		s.Timezone = "UTC"
@@ -70,7 +70,7 @@ func (svc *Service) check(s fleet.Schedule) (fleet.Schedule, Timetable, error) {
 		return s, none, err
 	}
 	s.Selector = selector.String()
-	if s.ReportTypes, err = svc.CheckTypes(s.ReportTypes); err != nil {
+	if s.ReportTypes, err = svc.CheckTypes(ctx, s.ReportTypes); err != nil {
 		return s, none, err
 	}
 	table, err := ParseTimetable(s.Cron, s.Timezone)
@@ -82,7 +82,7 @@ func (svc *Service) Add(ctx context.Context, actor fleet.Actor, s fleet.Schedule
 	if err := actor.Require(fleet.Admin); err != nil {
 		return s, err
 	}
-	s, table, err := svc.check(s)
+	s, table, err := svc.check(ctx, s)
 	if err != nil {
 		return s, err
 	}
@@ -104,7 +104,7 @@ func (svc *Service) Update(ctx context.Context, actor fleet.Actor, s fleet.Sched
 	if err := actor.Require(fleet.Admin); err != nil {
 		return s, err
 	}
-	s, table, err := svc.check(s)
+	s, table, err := svc.check(ctx, s)
 	if err != nil {
 		return s, err
 	}

@@ -23,6 +23,7 @@ type Ending struct {
 	ReportErrors map[string]fleet.Code // of the report types that failed
 	Findings     []fleet.Finding
 	Termination  fleet.Termination // of what ran on the host; empty where nothing did or where it ended by itself
+	Trial        bool              // it says nothing about the host
 	MachineID    string            // what the host says it is; empty if unknown
 	At           time.Time         // when it was learned, on the database's clock; the reports' created_at, to the millisecond
 }
@@ -102,7 +103,7 @@ func queueEnd(batch *pgx.Batch, e Ending) {
 }
 
 func queueStatus(batch *pgx.Batch, e Ending) {
-	if e.State == fleet.TaskCancelled {
+	if e.State == fleet.TaskCancelled || e.Trial {
 		return
 	}
 	var code *fleet.Code

@@ -73,13 +73,14 @@ func methodsOfStore(t *testing.T) map[string]method {
 // is not theirs to see.
 func withoutScope() map[string]string {
 	const (
-		machinery = "moves tasks for the system itself; no door calls it"
-		write     = "writes what its service has looked up within the actor's scope; answers what was written"
-		clock     = "about the database, not about hosts"
-		numbers   = "how much waits in the whole deployment, without a host; new work is admitted by it, and the doctor, who tells, is for admins without a selector"
-		accounts  = "accounts and their secrets; the service lets admins or the owner call it"
-		secrets   = "credentials are not host-related; the service lets admins call it"
-		schedules = "schedules have no scope of their own: one acts with its owner's; firings name collections, which are read with a scope"
+		machinery  = "moves tasks for the system itself; no door calls it"
+		write      = "writes what its service has looked up within the actor's scope; answers what was written"
+		clock      = "about the database, not about hosts"
+		numbers    = "how much waits in the whole deployment, without a host; new work is admitted by it, and the doctor, who tells, is for admins without a selector"
+		accounts   = "accounts and their secrets; the service lets admins or the owner call it"
+		secrets    = "credentials are not host-related; the service lets admins call it"
+		schedules  = "schedules have no scope of their own: one acts with its owner's; firings name collections, which are read with a scope"
+		collectors = "what is asked of hosts, without a host; the service lets admins write, and everybody may know it"
 	)
 	return map[string]string{
 		"Now": clock, "MissingPartitions": clock, "ServerState": clock, "ConnectionState": clock, "Migrations": clock,
@@ -101,6 +102,9 @@ func withoutScope() map[string]string {
 		"APITokenByHash": accounts, "APITokens": accounts, "RevokeAPIToken": accounts,
 
 		"Credential": secrets, "Credentials": secrets, "CredentialsByName": secrets, "CredentialsByID": secrets,
+
+		"Collector": collectors, "Collectors": collectors, "CollectorVersions": collectors, "AddCollector": collectors, "UpdateCollector": collectors,
+		"SchedulesNaming": schedules, "AsksLocalHosts": machinery,
 
 		"Schedule": schedules, "Schedules": schedules, "Firings": schedules, "AddSchedule": schedules, "UpdateSchedule": schedules,
 	}

@@ -310,6 +310,31 @@ func (l landscape) reads(ctx context.Context, s *store.Store) map[string]func(fl
 				return task.Host, err
 			})
 		},
+		"Trial": func(scope fleet.Scope) ([]string, error) {
+			return each(func(id uuid.UUID) (name string, err error) {
+				undo := fleet.Errorf(fleet.Conflict, "undo")
+				err = s.InTx(ctx, func(tx *store.Store) error {
+					c := aCollection()
+					c.HostIDs, c.Selector = []uuid.UUID{id}, ""
+					c, err := tx.AddCollection(ctx, fleet.Everything(), c, nil)
+					if err == nil {
+						err = tx.AddTrial(ctx, fleet.Trial{CollectionID: c.ID, Name: "x", Definition: []byte("{}"), ExpiresAt: time.Now().Add(time.Hour)})
+					}
+					if err != nil {
+						return err
+					}
+					if _, err = tx.Trial(ctx, scope, c.ID); err != nil {
+						return err
+					}
+					name = l.names[id]
+					return undo
+				})
+				if errors.Is(err, undo) {
+					err = nil
+				}
+				return name, err
+			})
+		},
 		"SitesUsing": func(scope fleet.Scope) ([]string, error) {
 			sites, err := s.SitesUsing(ctx, scope, l.credential)
 			return namesOf(sites, func(site string) string { return site + "-1" }), err

@@ -30,17 +30,6 @@ type Report struct {
 	Since map[string]time.Time `json:"since,omitzero" nullable:"false" doc:"since when each fact holds, by the path of the leaf: the time of the report that showed it first; absent unless asked for with since=true"`
 }
 
-// A Collector is a kind of report and what makes it.
-type Collector struct {
-	Name          string `json:"name" example:"os"`
-	Version       int    `json:"version"`
-	ReportType    string `json:"report_type"`
-	SchemaVersion int    `json:"schema_version" doc:"raised whenever the meaning or shape of the facts changes"`
-	BuiltIn       bool   `json:"built_in"`
-	// Schema is nil in a list, and where there is none.
-	Schema json.RawMessage `json:"schema,omitzero" nullable:"false" doc:"the JSON Schema (2020-12) of its reports: an object with the members facts and metrics; x-class says of a field whether it is identity, stable or volatile, x-unit in what it is counted, x-key by what the members of an object are keyed. Absent in a list"`
-}
-
 // ReportView returns r as the API shows it.
 func ReportView(r fleet.Report) Report {
 	return Report{

@@ -57,7 +57,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 // Schedules wires the schedules to the collections they ask for; api does the same for running one by hand.
 func Schedules(s *store.Store, collections *collection.Service, log *slog.Logger) schedule.Config {
 	return schedule.Config{
-		Store: s, Log: log, CheckTypes: collection.CheckReportTypes,
+		Store: s, Log: log, CheckTypes: collections.CheckTypes,
 		Trigger: func(ctx context.Context, tx *store.Store, actor fleet.Actor, sch fleet.Schedule, due time.Time) (fleet.Collection, error) {
 			if err := collections.Admit(ctx, tx, sch.Priority); err != nil {
 				return fleet.Collection{}, err

@@ -175,7 +175,7 @@ func (b *bench) addUsers(t *testing.T) {
 
 func newSchedules(db *store.Store, collections *collection.Service, log *slog.Logger) *schedule.Service {
 	return schedule.New(schedule.Config{
-		Store: db, CheckTypes: collection.CheckReportTypes, Log: log, Trigger: scheduleTrigger(collections),
+		Store: db, CheckTypes: collections.CheckTypes, Log: log, Trigger: scheduleTrigger(collections),
 	})
 }
 

@@ -34,7 +34,7 @@ func (in *streamChangesInput) begin() string {
 }
 
 func (s *server) streamChanges(ctx context.Context, in *streamChangesInput) (*huma.StreamResponse, error) {
-	filter, err := in.filter()
+	filter, err := s.changeFilter(ctx, in.WhichChanges)
 	if err != nil {
 		return nil, err
 	}

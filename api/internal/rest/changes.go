@@ -52,7 +52,7 @@ type WhichChanges struct {
 	Until    time.Time `query:"until" doc:"seen before"`
 }
 
-func (in WhichChanges) filter() (store.ChangeFilter, error) {
+func (s *server) changeFilter(ctx context.Context, in WhichChanges) (store.ChangeFilter, error) {
 	filter := store.ChangeFilter{Type: in.Type, Since: in.Since, Until: in.Until}
 	var err error
 	if filter.Selector, err = selectorOf(in.Selector); err != nil {
@@ -64,7 +64,7 @@ func (in WhichChanges) filter() (store.ChangeFilter, error) {
 	if filter.Path, err = facts.ParsePattern(in.Path); err != nil {
 		return filter, err
 	}
-	if err := checkType(in.Type); err != nil {
+	if err := s.checkType(ctx, in.Type); err != nil {
 		return filter, err
 	}
 	return filter, checkPeriod(in.Since, in.Until)
@@ -82,7 +82,7 @@ type listChangesInput struct {
 type listed struct{ Body any }
 
 func (s *server) listChanges(ctx context.Context, in *listChangesInput) (*listed, error) {
-	filter, err := in.filter()
+	filter, err := s.changeFilter(ctx, in.WhichChanges)
 	if err != nil {
 		return nil, err
 	}

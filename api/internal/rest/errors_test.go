@@ -42,6 +42,9 @@ func badInputs() []badInput {
 	credential := func(text string) call {
 		return call{method: post, path: "/api/v1/credentials", as: "admin", body: text, invalid: true}
 	}
+	collectors := func(method, path, text string) call {
+		return call{method: method, path: "/api/v1/collectors" + path, as: "admin", body: text, invalid: true}
+	}
 	read := func(path string) call { return call{method: http.MethodGet, path: path, as: "viewer"} }
 	return slices.Concat([]badInput{
 		{"no token", call{path: "/api/v1/hosts"}, 401, "unauthenticated", ""},
@@ -144,6 +147,15 @@ func badInputs() []badInput {
 		{"a host's reports as of something that is no time", read("/api/v1/hosts/HOST/reports?as_of=yesterday"), 422, "invalid", "as_of"},
 		{"a host's reports with half a switch", read("/api/v1/hosts/HOST/reports?since=perhaps"), 422, "invalid", "since"},
 		{"an unknown collector", read("/api/v1/collectors/weather"), 404, "not_found", ""},
+		{"a collector by the name of a built-in one", collectors(post, "", `{"name":"memory","os":{"linux":"true"},"parser":{"format":"text"}}`), 422, "name_taken", "name"},
+		{"a collector with a pattern that cannot be read", collectors(post, "", `{"name":"cc","os":{"linux":"true"},"parser":{"format":"text"},"redact":["("]}`), 422, "invalid", "redact[0]"},
+		{"a collector with a field that there is not", collectors(post, "", `{"name":"cc","os":{"linux":"true"},"parser":{"format":"text"},"tiemout":1}`), 422, "unknown_field", "tiemout"},
+		{"an operator who adds a collector", call{method: post, path: "/api/v1/collectors", as: "operator", body: `{"name":"cc","os":{"linux":"true"},"parser":{"format":"text"}}`}, 403, "forbidden", ""},
+		{"a change of a built-in collector", collectors(patch, "/os", `{"description":"x"}`), 409, "built_in_collector", ""},
+		{"a change of a collector that there is not", collectors(patch, "/weather", `{"description":"x"}`), 404, "not_found", ""},
+		{"a built-in collector deleted", call{method: del, path: "/api/v1/collectors/os", as: "admin"}, 409, "built_in_collector", ""},
+		{"a built-in collector tried", collectors(post, "/os/try", `{"host_id":"HOST"}`), 409, "built_in_collector", ""},
+		{"a trial of a collection that is none", call{path: "/api/v1/collections/COLLECTION/trial", as: "admin"}, 404, "not_found", ""},
 
 		{"a timetable that cannot be read", call{method: post, path: "/api/v1/schedules", as: "admin", body: `{"name":"s","cron":"sometimes","selector":"*"}`}, 422, "invalid_cron", "cron"},
 		{"a time zone that there is not", call{method: post, path: "/api/v1/schedules", as: "admin", body: `{"name":"s","cron":"@daily","timezone":"Mars/Olympus","selector":"*"}`}, 422, "invalid", "timezone"},

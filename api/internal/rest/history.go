@@ -36,7 +36,7 @@ func (s *server) getHistory(ctx context.Context, in *historyInput) (*tagged[wire
 	if err != nil {
 		return nil, err
 	}
-	if err := checkType(in.Type); err != nil {
+	if err := s.checkType(ctx, in.Type); err != nil {
 		return nil, err
 	}
 	if err := checkPeriod(in.Since, in.Until); err != nil {

@@ -19,7 +19,6 @@ func (s *server) registerLater() {
 	})
 	registerCalls[struct{}](s, []laterCall{
 		{"createUser", http.MethodPost, "/users", "Add a user", fleet.Admin},
-		{"createCollector", http.MethodPost, collectorsPath, "Add a custom collector", fleet.Admin},
 		{"createWebhook", http.MethodPost, "/webhooks", "Add a webhook", fleet.Admin},
 	})
 	registerCalls[laterAudit](s, []laterCall{{"listAudit", http.MethodGet, "/audit", "The audit log", fleet.Admin}})
@@ -37,9 +36,6 @@ func (s *server) registerLater() {
 	})
 	registerCalls[laterDelivery](s, []laterCall{
 		{"replayDelivery", http.MethodPost, "/webhooks/{id}/deliveries/{delivery_id}/replay", "Deliver once more", fleet.Admin},
-	})
-	registerCalls[collectorInput](s, []laterCall{
-		{"tryCollector", http.MethodPost, collectorsPath + "/{name}/try", "Try a collector on a host", fleet.Admin},
 	})
 }
 

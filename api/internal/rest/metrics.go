@@ -43,7 +43,7 @@ type metricsInput struct {
 }
 
 func (s *server) getMetrics(ctx context.Context, in *metricsInput) (*body[wire.HostMetrics], error) {
-	q, err := in.query(time.Now())
+	q, err := s.metricQuery(ctx, in, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -61,14 +61,14 @@ func (s *server) getMetrics(ctx context.Context, in *metricsInput) (*body[wire.H
 	}), nil
 }
 
-// query returns what is asked for, with its defaults as of now.
-func (in *metricsInput) query(now time.Time) (store.MetricQuery, error) {
+// metricQuery returns what is asked for, with its defaults as of now.
+func (s *server) metricQuery(ctx context.Context, in *metricsInput, now time.Time) (store.MetricQuery, error) {
 	q := store.MetricQuery{Type: in.Type, Since: in.Since, Until: in.Until}
 	var err error
 	if q.Path, err = facts.ParsePattern(in.Path); err != nil {
 		return q, err
 	}
-	if err := checkType(in.Type); err != nil {
+	if err := s.checkType(ctx, in.Type); err != nil {
 		return q, err
 	}
 	if q.Until.IsZero() {

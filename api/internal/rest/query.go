@@ -62,7 +62,7 @@ func (s *server) query(ctx context.Context, in *queryInput) (*huma.StreamRespons
 	if err := unsupported("where", in.Where != ""); err != nil {
 		return nil, err
 	}
-	if err := checkType(in.Type); err != nil {
+	if err := s.checkType(ctx, in.Type); err != nil {
 		return nil, err
 	}
 	selector, err := selectorOf(in.Selector)

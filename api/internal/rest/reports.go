@@ -62,7 +62,7 @@ func (s *server) listReports(ctx context.Context, in *listReportsInput) (*tagged
 	if filter.HostID, err = idOf("host_id", in.HostID); err != nil {
 		return nil, err
 	}
-	if err := checkType(in.Type); err != nil {
+	if err := s.checkType(ctx, in.Type); err != nil {
 		return nil, err
 	}
 	reports, next, err := s.Store.Reports(ctx, session.Actor(ctx).Scope(), filter, in.page())
@@ -72,10 +72,14 @@ func (s *server) listReports(ctx context.Context, in *listReportsInput) (*tagged
 	return tag(in.IfNoneMatch, wire.ListOf(reports, next, wire.ReportView))
 }
 
-// checkType refuses a type of report that there is not; the empty one stands for all.
-func checkType(name string) error {
+// checkType refuses a type of report that there is not, and never was; the empty one stands for all.
+func (s *server) checkType(ctx context.Context, name string) error {
 	if _, ok := collector.Lookup(name); ok || name == "" {
 		return nil
+	}
+	_, err := s.Store.Collector(ctx, name, 0) // removed or not: its reports stay
+	if fleet.KindOf(err) != fleet.NotFound {
+		return err
 	}
 	const code, message = "unknown_report_type", "there is no such type of report; /collectors lists them"
 	return fleet.InvalidField("type", message).WithCode(code)
@@ -116,7 +120,7 @@ type hostReportInput struct {
 }
 
 func (s *server) getHostReport(ctx context.Context, in *hostReportInput) (*tagged[wire.Report], error) {
-	if err := checkType(in.Type); err != nil {
+	if err := s.checkType(ctx, in.Type); err != nil {
 		return nil, err
 	}
 	reports, err := s.reportsOf(ctx, &in.HostReports, in.Type)

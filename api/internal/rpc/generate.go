@@ -26,7 +26,7 @@ const (
 // GenerateReport returns a report that is young enough, or has it collected.
 func (s *server) GenerateReport(ctx context.Context, r *rollcallv1.GenerateReportRequest) (*rollcallv1.GenerateReportResponse, error) {
 	actor := callerOf(ctx).actor
-	if err := required(r.GetHost(), r.GetReportType()); err != nil {
+	if err := s.required(ctx, r.GetHost(), r.GetReportType()); err != nil {
 		return nil, err
 	}
 	maxAge, err := ageOf("max_age", r.GetMaxAge())

@@ -31,7 +31,7 @@ func (s *server) report(ctx context.Context, scope fleet.Scope, r *rollcallv1.Ge
 		}
 		return s.Store.Report(ctx, scope, id)
 	}
-	if err := required(r.GetHost(), r.GetReportType()); err != nil {
+	if err := s.required(ctx, r.GetHost(), r.GetReportType()); err != nil {
 		return fleet.Report{}, err
 	}
 	host, err := s.host(ctx, scope, r.GetHost())
@@ -90,7 +90,7 @@ func (s *server) ListReports(r *rollcallv1.ListReportsRequest, out grpc.ServerSt
 func (s *server) filter(ctx context.Context, scope fleet.Scope, r *rollcallv1.ListReportsRequest) (f fleet.ReportFilter, err error) {
 	f.Type = r.GetReportType()
 	if f.Type != "" {
-		if err := knownType(f.Type); err != nil {
+		if err := s.knownType(ctx, f.Type); err != nil {
 			return f, err
 		}
 	}

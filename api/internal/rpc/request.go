@@ -19,7 +19,7 @@ import (
 const maxHostName = 255
 
 // required returns what is wrong with a request that must have both a host and a report type, if anything.
-func required(host, reportType string) error {
+func (s *server) required(ctx context.Context, host, reportType string) error {
 	var missing []fleet.FieldError
 	if host == "" {
 		missing = append(missing, fleet.FieldError{Field: "host", Code: "required", Message: "say which host, by name or ID"})
@@ -30,13 +30,16 @@ func required(host, reportType string) error {
 	if len(missing) > 0 {
 		return fleet.Errorf(fleet.Invalid, "%s: %s", missing[0].Field, missing[0].Message).WithFields(missing...)
 	}
-	return knownType(reportType)
+	return s.knownType(ctx, reportType)
 }
 
-// knownType refuses a report type that does not exist.
-func knownType(name string) error {
+// knownType refuses a report type that does not exist, and never did: the reports of a collector that was removed stay.
+func (s *server) knownType(ctx context.Context, name string) error {
 	known, err := collection.CheckReportTypes(nil)
 	if err != nil || slices.Contains(known, name) {
+		return err
+	}
+	if _, err := s.Store.Collector(ctx, name, 0); fleet.KindOf(err) != fleet.NotFound {
 		return err
 	}
 	const code = "unknown_report_type"
