@@ -361,3 +361,25 @@ func TestWhatIsDoneUnderAKeyIsNotedWithIt(t *testing.T) {
 		})
 	}
 }
+
+func TestAKeyThatIsFreedMeanwhileIsTaken(t *testing.T) {
+	t.Parallel()
+	s, _ := storetest.Pool(t)
+	actor := fleet.NewID()
+	var callers sync.WaitGroup
+	for range 8 {
+		callers.Go(func() {
+			for range 200 {
+				a, err := s.BeginIdempotent(t.Context(), actor, "key", []byte("request"), time.Hour)
+				if err == nil && a == nil {
+					err = s.ForgetIdempotent(t.Context(), actor, "key")
+				}
+				if err != nil {
+					t.Errorf("beside others that take and free the key: %v", err)
+					return
+				}
+			}
+		})
+	}
+	callers.Wait()
+}

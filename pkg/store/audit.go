@@ -55,6 +55,15 @@ const abandonedAfter = 3 * time.Minute
 // BeginIdempotent takes the actor's key for a request. It returns nil if the key was free or its request was abandoned,
 // and otherwise what is known of the earlier request with it.
 func (s *Store) BeginIdempotent(ctx context.Context, actor uuid.UUID, key string, hash []byte, ttl time.Duration) (*IdempotentAnswer, error) {
+	for {
+		a, err := s.beginIdempotent(ctx, actor, key, hash, ttl)
+		if !isNoRows(err) { // else the key was freed between two looks at it
+			return a, fail(err, "taking an idempotency key")
+		}
+	}
+}
+
+func (s *Store) beginIdempotent(ctx context.Context, actor uuid.UUID, key string, hash []byte, ttl time.Duration) (*IdempotentAnswer, error) {
 	tag, err := s.db.Exec(ctx, `
 		insert into idempotency_keys (actor_id, key, request_hash, expires_at) values ($1, $2, $3, now() + $4)
 		on conflict (actor_id, key) do update set request_hash = excluded.request_hash, status = null, location = null,
@@ -63,7 +72,7 @@ func (s *Store) BeginIdempotent(ctx context.Context, actor uuid.UUID, key string
 			and idempotency_keys.request_hash = excluded.request_hash and idempotency_keys.created_at < now() - $5::interval`,
 		actor, key, hash, ttl, abandonedAfter)
 	if err != nil {
-		return nil, fail(err, "taking an idempotency key")
+		return nil, err
 	}
 	if tag.RowsAffected() == 1 {
 		return nil, nil //nolint:nilnil // the key was free
@@ -72,7 +81,7 @@ func (s *Store) BeginIdempotent(ctx context.Context, actor uuid.UUID, key string
 	err = s.db.QueryRow(ctx, `
 		select request_hash, coalesce(status, 0), coalesce(location, ''), answer from idempotency_keys
 		where actor_id = $1 and key = $2`, actor, key).Scan(&a.RequestHash, &a.Status, &a.Location, &a.Body)
-	return &a, notFound(err, "idempotency key")
+	return &a, err
 }
 
 // EndIdempotent keeps the answer for the key.
