@@ -88,7 +88,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	f.Log = slog.New(slog.NewTextHandler(stderr, nil))
 	result, err := prepareAndRun(ctx, &f)
-	well := err == nil && result.Verdict.OK()
+	well := err == nil && result.OK()
 	if err == nil {
 		err = write(stdout, f.output, result)
 	}

@@ -52,7 +52,7 @@ func TestNothingIsLostInAShortRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("\n%s", text.String())
-	if !result.Verdict.OK() || err != nil {
+	if !result.OK() || err != nil {
 		t.Errorf("something was lost or doubled\n%s", stderr.String())
 	}
 	v := result.Verdict

@@ -40,11 +40,14 @@ func table(w io.Writer, r rig.Result) error {
 	}
 	line("lost", "%d", v.Lost.Count)
 	line("doubled", "%d", v.Doubled.Count)
-	line("wrong", "%d", v.Wrong.Count)
+	line("wrong", "%d", v.Wrong.Count+len(r.Refusals))
 	if err := columns.Flush(); err != nil {
 		return err
 	}
 	kinds(out, r.Faults)
+	for _, refusal := range r.Refusals {
+		_, _ = fmt.Fprintf(out, "wrong: %s\n", refusal)
+	}
 	for name, found := range map[string]ledger.Findings{"lost": v.Lost, "doubled": v.Doubled, "wrong": v.Wrong} {
 		for _, example := range found.Examples {
 			_, _ = fmt.Fprintf(out, "%s: %s\n", name, example)

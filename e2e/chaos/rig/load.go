@@ -54,7 +54,9 @@ type client struct {
 	mu     sync.Mutex
 	recent int64 // tasks that were asked for since the last look
 	stats  LoadStats
-	failed error // the first thing that must not happen to a client
+	failed error // why the ledger could not be kept
+
+	refusals []string // answers that no fault explains
 }
 
 // LoadStats are what the client met.
@@ -181,7 +183,7 @@ func (c *client) post(ctx context.Context, q request) {
 			c.count(func(s *LoadStats) { s.Refused++ })
 			return
 		case answer.status/100 == 4 && answer.status != http.StatusConflict:
-			c.fail(fmt.Errorf("request %d was refused: %s", q.number, answer.unwelcome))
+			c.refused(fmt.Sprintf("request %d was refused: %s", q.number, answer.unwelcome))
 			return
 		case answer.status == http.StatusConflict:
 			if underWay++; underWay == mostUnderWay {
@@ -242,12 +244,10 @@ func (c *client) count(f func(*LoadStats)) {
 	f(&c.stats)
 }
 
-func (c *client) fail(err error) {
+func (c *client) refused(what string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.failed == nil {
-		c.failed = err
-	}
+	c.refusals = append(c.refusals, what)
 }
 
 // looked is told that the database was looked at, so that what was asked for before is in the count of open tasks.

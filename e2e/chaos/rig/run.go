@@ -25,10 +25,14 @@ type Result struct {
 	Faults   []Done         `json:"faults"`
 	Load     LoadStats      `json:"load"`
 	Verdict  ledger.Verdict `json:"verdict"`
+	Refusals []string       `json:"refusals"` // answers that no fault explains
 	Recovery Recovery       `json:"recovery"`
 	Deaths   map[string]int `json:"deaths"` // processes that ended although nobody ended them
 	Logs     string         `json:"logs"`
 }
+
+// OK reports whether nothing was lost, done twice, made up, or refused for no reason.
+func (r Result) OK() bool { return r.Verdict.OK() && len(r.Refusals) == 0 }
 
 // Run brings everything up, breaks it as the seed says while the client asks, lets it come to its end, and compares
 // the ledgers. An error means that the run itself failed, not that anything was lost.
@@ -88,6 +92,7 @@ func (r *rig) suffer(ctx context.Context, result *Result) error {
 	})
 	err = group.Wait()
 	result.Load = c.stats
+	result.Refusals = c.refusals
 	return err
 }
 
