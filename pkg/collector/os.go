@@ -187,19 +187,11 @@ func initOf(b bag) string {
 	return comm
 }
 
-// packageManagersOf names the package managers whose databases are there: a binary proves nothing.
+// packageManagersOf names the package managers of which there is a database, those that the packages report lists.
 func packageManagersOf(b bag) []string {
 	managers := []string{}
-	for _, m := range []struct {
-		name  string
-		paths []string
-	}{
-		{"apk", []string{"/lib/apk/db/installed", "/usr/lib/apk/db/installed"}},
-		{"dpkg", []string{"/var/lib/dpkg/status"}},
-		{"pacman", []string{"/var/lib/pacman/local"}},
-		{"rpm", []string{"/var/lib/rpm", "/usr/lib/sysimage/rpm"}},
-	} {
-		if b.any(m.paths...) {
+	for _, m := range packageManagers() {
+		if b.any(m.found...) {
 			managers = append(managers, m.name)
 		}
 	}

@@ -75,6 +75,7 @@ const (
 	managerSnap    = "snap"
 )
 
+// packageManagers returns them by name.
 func packageManagers() []packageManager {
 	const rpm, image = "/var/lib/rpm/", "/usr/lib/sysimage/rpm/"
 	const sqlite, bdb, ndb = "rpmdb.sqlite", "Packages", "Packages.db"
@@ -83,7 +84,7 @@ func packageManagers() []packageManager {
 		{managerDpkg, []string{"/var/lib/dpkg/status"}, readDpkg},
 		{managerFlatpak, []string{"/var/lib/flatpak/repo"}, readFlatpak},
 		{managerOpkg, []string{"/usr/lib/opkg/status", "/lib/opkg/status", "/var/lib/opkg/status"}, readOpkg},
-		{managerPacman, []string{"/var/lib/pacman/local"}, readPacman},
+		{managerPacman, []string{"/var/lib/pacman/local/ALPM_DB_VERSION"}, readPacman},
 		{managerRPM, []string{rpm + sqlite, rpm + bdb, rpm + ndb, image + sqlite, image + bdb, image + ndb}, readRPM},
 		{managerSnap, []string{"/run/snapd.socket"}, readSnap},
 	}
@@ -220,7 +221,11 @@ func (p *packageFacts) setVersion(version string) {
 // that tell.
 func managerTimes(b bag, manager packageManager) managerMetrics {
 	var m managerMetrics
-	for _, path := range manager.found {
+	files := manager.found
+	if manager.name == managerPacman { // whose packages are directories
+		files = []string{"/var/lib/pacman/local"}
+	}
+	for _, path := range files {
 		m.DBTime = later(m.DBTime, b.values["db:"+path])
 	}
 	for name, value := range b.values {

@@ -37,6 +37,39 @@ func inside(t *testing.T, script string) []string {
 	return append(unshare, "sh", "-ec", script+"\nexec sh \"$@\"", "sh")
 }
 
+// TestAManagerIsOneThatHasADatabase holds the two reports that name managers against each other.
+func TestAManagerIsOneThatHasADatabase(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, script string // in /var/lib, where there is nothing
+		want         []any
+	}{
+		{"nothing at all", ``, []any{}},
+		{"a directory that came with rpm", `mkdir rpm`, []any{}},
+		{"a directory that rpm has locked", `mkdir rpm && touch rpm/.rpm.lock`, []any{}},
+		{"the database of rpm", `mkdir rpm && touch rpm/rpmdb.sqlite`, []any{"rpm"}},
+		{"the older database of rpm", `mkdir rpm && touch rpm/Packages`, []any{"rpm"}},
+		{"a directory that came with pacman", `mkdir -p pacman/local`, []any{}},
+		{"the database of pacman, without a package", `mkdir -p pacman/local && echo 9 >pacman/local/ALPM_DB_VERSION`, []any{"pacman"}},
+		{"a directory of dpkg", `mkdir dpkg`, []any{}},
+		{"two databases", `mkdir dpkg rpm && touch dpkg/status rpm/Packages.db`, []any{"dpkg", "rpm"}},
+		{"the database of OpenWrt", `mkdir opkg && touch opkg/status`, []any{"opkg"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := plan(t, collector.Options{}, "os", "packages")
+			reports := p.Reports(run(t, p, inside(t, "mount -t tmpfs none /var/lib && cd /var/lib\n"+tt.script)...))
+			equal(t, "os", at(decode(t, reports[0].Facts), "pkg_managers"), any(tt.want))
+			managers, _ := at(decode(t, reports[1].Facts), "managers").(document)
+			listed := []any{}
+			for _, name := range slices.Sorted(maps.Keys(managers)) {
+				listed = append(listed, name)
+			}
+			equal(t, "packages", listed, tt.want)
+		})
+	}
+}
+
 // packagesOf returns the packages report of this machine as it looks from inside.
 func packagesOf(t *testing.T, shell ...string) collector.Report {
 	t.Helper()

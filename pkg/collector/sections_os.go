@@ -24,7 +24,7 @@ printf '=offset %s\n' "$(unset TZ; date +%z)"
 printf '=secure_boot %s\n' "$(tail -c 1 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c | od -An -tu1)"
 printf '=modules %s\n' "$(ls /lib/modules | tr '\n' ' ')"
 ls -ld /etc/localtime
-ls -d /run/systemd/system /run/openrc /sbin/procd /etc/runit /sys/firmware/efi /sys/kernel/security/lsm /run/reboot-required /var/run/reboot-required /run/reboot-needed /var/run/reboot-needed /var/lib/dpkg/status /var/lib/rpm /usr/lib/sysimage/rpm /lib/apk/db/installed /usr/lib/apk/db/installed /var/lib/pacman/local /run/systemd/timesync/synchronized /run/systemd/timesync /run/chrony/chronyd.pid /run/chronyd.pid /run/chrony.pid /var/run/ntpd.pid /run/ntpd.pid /run/ntp.pid
+ls -d /run/systemd/system /run/openrc /sbin/procd /etc/runit /sys/firmware/efi /sys/kernel/security/lsm /run/reboot-required /var/run/reboot-required /run/reboot-needed /var/run/reboot-needed ` + pkgDatabases + ` /run/systemd/timesync/synchronized /run/systemd/timesync /run/chrony/chronyd.pid /run/chronyd.pid /run/chrony.pid /var/run/ntpd.pid /run/ntpd.pid /run/ntp.pid
 stat -c '=born:%n %Y|%W' /lost+found /etc/machine-id
 :`
 
@@ -53,8 +53,7 @@ grep -s -e '^Manufacturer:' -e '^Type:' -e '^Sequence Code:' -e '^Plant:' /proc/
 :`
 
 	// The newest installed kernel of an rpm system; rpm can hang on the lock of its database.
-	bodyKernels = `have rpm || return 0
-[ -e /var/lib/rpm ] || [ -e /usr/lib/sysimage/rpm ] || return 0
+	bodyKernels = ifRPM + `have rpm || return 0
 [ -e /var/lib/dpkg/status ] && return 0
 lim 10 rpm -q --last kernel-core kernel kernel-default
 :`

@@ -1,8 +1,18 @@
 package collector
 
 const (
-	// A manager is there if its database is; its program alone says nothing, since Debian can have rpm installed.
-	bodyPkgDBs = `set -- /var/lib/dpkg/status /var/lib/rpm/rpmdb.sqlite /var/lib/rpm/Packages /var/lib/rpm/Packages.db /usr/lib/sysimage/rpm/rpmdb.sqlite /usr/lib/sysimage/rpm/Packages /usr/lib/sysimage/rpm/Packages.db /lib/apk/db/installed /usr/lib/apk/db/installed /var/lib/pacman/local /usr/lib/opkg/status /lib/opkg/status /var/lib/opkg/status /run/snapd.socket /var/lib/flatpak/repo
+	rpmDatabases = `/var/lib/rpm/rpmdb.sqlite /var/lib/rpm/Packages /var/lib/rpm/Packages.db /usr/lib/sysimage/rpm/rpmdb.sqlite /usr/lib/sysimage/rpm/Packages /usr/lib/sysimage/rpm/Packages.db`
+
+	// A manager is there if its database is. Its program alone says nothing, since Debian can have rpm installed, nor does the
+	// directory that comes with the program. os and packages ask for the same, or they would not agree.
+	pkgDatabases = `/var/lib/dpkg/status ` + rpmDatabases + ` /lib/apk/db/installed /usr/lib/apk/db/installed /var/lib/pacman/local/ALPM_DB_VERSION /usr/lib/opkg/status /lib/opkg/status /var/lib/opkg/status /run/snapd.socket /var/lib/flatpak/repo`
+
+	// A program that finds no database makes one, so rpm is only asked where there is one.
+	ifRPM = `[ -n "$(ls -d ` + rpmDatabases + `)" ] || return 0
+`
+
+	// The time of pacman's database is that of its directory.
+	bodyPkgDBs = `set -- ` + pkgDatabases + ` /var/lib/pacman/local
 ls -d "$@"
 stat -c '=db:%n %Y' "$@"
 stat -c '=refresh:dpkg:%n %Y' /var/lib/apt/periodic/update-success-stamp /var/lib/apt/lists /var/cache/apt/pkgcache.bin
@@ -28,9 +38,8 @@ echo '#lists'
 cd /var/lib/dpkg/info && ls | grep '\.list$' | xargs stat -c '%Y %n'
 :`
 
-	// A program that finds no database makes one, so rpm is only asked where there is one. It may wait for a lock.
-	bodyRPM = `[ -e /var/lib/rpm/rpmdb.sqlite -o -e /var/lib/rpm/Packages -o -e /var/lib/rpm/Packages.db -o -e /usr/lib/sysimage/rpm/rpmdb.sqlite -o -e /usr/lib/sysimage/rpm/Packages -o -e /usr/lib/sysimage/rpm/Packages.db ] || return 0
-have rpm || { echo '#missing'; return 0; }
+	// rpm may wait for a lock.
+	bodyRPM = ifRPM + `have rpm || { echo '#missing'; return 0; }
 lim 60 rpm -qa --qf '%{NAME}\t%{EPOCH}\t%{VERSION}\t%{RELEASE}\t%{ARCH}\t%{SOURCERPM}\t%{SIZE}\t%{INSTALLTIME}\t%{VENDOR}\t%{LICENSE}\n' || echo '#failed'
 :`
 
@@ -44,7 +53,7 @@ lim 60 rpm -qa --qf '%{NAME}\t%{EPOCH}\t%{VERSION}\t%{RELEASE}\t%{ARCH}\t%{SOURC
 done
 :`
 
-	bodyPacman = `[ -e /var/lib/pacman/local ] || return 0
+	bodyPacman = `[ -e /var/lib/pacman/local/ALPM_DB_VERSION ] || return 0
 cd /var/lib/pacman/local && [ -r . ] || { echo '#failed'; return 0; }
 _fields='/^%/ { keep = /^%(NAME|VERSION|BASE|ARCH|INSTALLDATE|SIZE|REASON|LICENSE|PACKAGER)%$/ } keep'
 have awk || awk() { cat; }

@@ -226,7 +226,7 @@ func FuzzAPK(f *testing.F) {
 }
 
 func FuzzPacman(f *testing.F) {
-	fuzzOne(f, "packages", "pacman", map[string]string{"pkg_dbs": "/var/lib/pacman/local\n"})
+	fuzzOne(f, "packages", "pacman", map[string]string{"pkg_dbs": "/var/lib/pacman/local/ALPM_DB_VERSION\n"})
 }
 
 func FuzzOpkg(f *testing.F) {

@@ -19,7 +19,7 @@ type Type struct {
 func Builtin() []Type {
 	return []Type{
 		{
-			Name: "os", Number: 1, SchemaVersion: 2, Revisions: []Revision{{2, []string{"utc_offset_s"}}},
+			Name: "os", Number: 1, SchemaVersion: 3, Revisions: []Revision{{2, []string{"utc_offset_s"}}, {3, []string{"pkg_managers"}}},
 			Sections: []string{"os", "dmi", "virt", "timesync", "kernels", "fqdn"}, read: readOS,
 		},
 		{Name: "cpu", Number: 2, SchemaVersion: 1, Sections: []string{"cpu"}, read: readCPU},

@@ -81,7 +81,7 @@ func distributions() []distribution {
 				"/etc/redhat-release:Rocky Linux release 9.5 (Blue Onyx)", "/sys/fs/selinux/enforce:1",
 				"/etc/selinux/config:SELINUX=enforcing", "/etc/selinux/config:SELINUXTYPE=targeted",
 			},
-			Exists: []string{"/var/lib/rpm"}, FSType: "xfs", Packages: "rpm",
+			Exists: []string{"/var/lib/rpm/rpmdb.sqlite"}, FSType: "xfs", Packages: "rpm",
 			Kernel: "5.14.0-503.14.1.el9_5.x86_64", KernelVersion: "#1 SMP PREEMPT_DYNAMIC Fri Nov 15 12:04:32 UTC 2024",
 			RPMKernel: "kernel-core-5.14.0-503.14.1.el9_5.x86_64  Fri 09 Jan 2026 09:40:00 AM UTC",
 		},
