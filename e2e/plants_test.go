@@ -68,6 +68,8 @@ func plants(e *enclosure) []plant {
 	all = append(all, resolverPlants()...)
 	all = append(all, userPlants()...)
 	all = append(all, portPlants()...)
+	all = append(all, packagePlants()...)
+	all = append(all, servicePlants()...)
 	all = append(all, osPlants()...)
 	return append(all, hardwarePlants()...)
 }

@@ -25,10 +25,13 @@ type machine struct {
 	position string                          // of the feed
 }
 
+// fewestPlants are to be left on every machine that can be tested at all, whatever it lacks.
+const fewestPlants = 50
+
 func TestPlantedChangesAreAllFoundAndNothingElse(t *testing.T) {
 	t.Parallel()
 	kind := enclosable(t)
-	setup := "KIND=" + kind + " TOOLS='" + strings.Join(slices.Concat(fragileTools()...), " ") + "'\n" + enclosureSetup + enclosurePeople
+	setup := "KIND=" + kind + " TOOLS='" + strings.Join(slices.Concat(fragileTools()...), " ") + "'\n" + enclosureSetup + enclosurePeople + enclosureSoftware
 	m := &machine{enclosure: enclose(t, setup), first: map[string]time.Time{}, changed: map[string]map[string]time.Time{}}
 	var hosts listOf[struct{ ID, Name string }]
 	m.get("/api/v1/hosts", &hosts)
@@ -48,6 +51,7 @@ func TestPlantedChangesAreAllFoundAndNothingElse(t *testing.T) {
 		sweeps++
 	}
 	var former plant
+	planted := 0
 	for _, p := range plants(m.enclosure) {
 		if p.needs != "" && exec.CommandContext(t.Context(), "sh", "-c", p.needs).Run() != nil {
 			t.Logf("left out: %s, because this machine has not: %s", p.name, p.needs)
@@ -60,10 +64,14 @@ func TestPlantedChangesAreAllFoundAndNothingElse(t *testing.T) {
 		}
 		do(p.name+"; taken back: "+former.name, former.undo+"\n"+p.do, slices.Concat(backwards(former.changes), p.changes))
 		former = p
+		planted++
 	}
 	do("taken back: "+former.name, former.undo, backwards(former.changes))
+	if planted < fewestPlants {
+		t.Errorf("%d changes were planted, want %d at least", planted, fewestPlants)
+	}
 	sweeps += m.breakTools(t)
-	t.Logf("%d sweeps, %s each", sweeps, (time.Since(began) / time.Duration(sweeps)).Round(time.Millisecond))
+	t.Logf("%d changes planted and taken back, %d sweeps, %s each", planted, sweeps, (time.Since(began) / time.Duration(sweeps)).Round(time.Millisecond))
 }
 
 // disjoint reports whether no change of one list is at, above or below a path of the other.
