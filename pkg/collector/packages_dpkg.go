@@ -7,11 +7,15 @@ import (
 
 // readDpkg reads what dpkg-query tells, or the database itself where there is no such program.
 func readDpkg(out string, cut bool) (list []packageFacts, bad int) {
-	parts := splitParts(out, "query", "status", "auto", "lists")
+	parts := splitParts(out, "query", "status", "known", "auto", "lists")
 	if status, told := parts["status"]; told {
-		list, bad = readDpkgStatus(status, cut && parts["lists"] == "" && parts["auto"] == "")
+		list, bad = readDpkgStatus(status, cut && parts["known"] == "" && parts["lists"] == "" && parts["auto"] == "")
 	} else {
 		list, bad = readDpkgQuery(parts["query"])
+		// A program that has nothing to say of a database with something in it does not work.
+		if known := number(strings.TrimSpace(parts["known"])); parts["query"] == "" && timeOf(known) > 0 {
+			bad++
+		}
 	}
 	auto, kept := readAutoInstalled(parts["auto"])
 	times := readListTimes(parts["lists"])

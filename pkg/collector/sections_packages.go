@@ -32,6 +32,8 @@ have dpkg-query && lim 20 dpkg-query -W -f '${Package}\t${Version}\t${Architectu
   grep -e '^Package: ' -e '^Status: ' -e '^Version: ' -e '^Architecture: ' -e '^Source: ' -e '^Installed-Size: ' -e '^Maintainer: ' /var/lib/dpkg/status
   [ $? -lt 2 ] || echo '#failed'
 }
+echo '#known'
+grep -c '^Package: ' /var/lib/dpkg/status
 echo '#auto'
 grep -e '^Package: ' -e '^Architecture: ' -e '^Auto-Installed: ' /var/lib/apt/extended_states
 echo '#lists'

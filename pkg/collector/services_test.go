@@ -160,8 +160,16 @@ func TestWhatCannotBeReadOfPackagesTakesNothingAway(t *testing.T) {
 		}
 		equal(t, what, paths(t, before, carried), []string{})
 	}
+	silent := read("#query\n#known\n2\n#auto\n#lists\n", rpm)
+	carried, err := silent.CarryOver(before.Facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "dpkg-query says nothing", paths(t, before, carried), []string{})
+	empty := decode(t, read("#query\n#known\n0\n#auto\n#lists\n", rpm).Facts)
+	equal(t, "dpkg has nothing", at(empty, "managers", "dpkg"), any(0.0))
 	after := read("#query\na\t2-1\tall\thi \ta\t2-1\t7\tm\n#auto\n#lists\n", "#failed\n")
-	carried, err := after.CarryOver(before.Facts)
+	carried, err = after.CarryOver(before.Facts)
 	if err != nil {
 		t.Fatal(err)
 	}
