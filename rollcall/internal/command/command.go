@@ -53,6 +53,7 @@ type commands struct {
 	Changes     changesCommand     `cmd:"" help:"What changed, when, on which hosts."`
 	Diff        diffCommand        `cmd:"" help:"How two reports differ: of a host at two times, or of two hosts."`
 	Schedules   schedulesCommand   `cmd:"" help:"When to collect what, again and again."`
+	Collectors  collectorsCommand  `cmd:"" help:"What can be collected, and your own collectors."`
 	Tokens      tokensCommand      `cmd:"" help:"Your API tokens, for scripts."`
 	Doctor      doctorCommand      `cmd:"" help:"Say in plain words what is wrong between this machine and a report."`
 	Completion  completionCommand  `cmd:"" help:"Print a script that completes commands in a shell."`
