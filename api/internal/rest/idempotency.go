@@ -53,7 +53,7 @@ func (s *server) idempotent(next http.Handler) http.Handler {
 			replay(w, r, *taken)
 			return
 		}
-		s.once(w, r, actor.ID, key, next) //nolint:contextcheck // r has the context
+		s.once(w, r, actor.ID, key, next)
 	})
 }
 
@@ -135,7 +135,7 @@ func replay(w http.ResponseWriter, r *http.Request, a store.IdempotentAnswer) {
 // once serves the request and keeps the answer; of a request that was refused nothing is kept.
 func (s *server) once(w http.ResponseWriter, r *http.Request, actor uuid.UUID, key string, next http.Handler) {
 	kept := &keeping{ResponseWriter: w}
-	defer func() {
+	defer func() { //nolint:contextcheck // r has the context
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), keepTimeout)
 		defer cancel()
 		var err error
