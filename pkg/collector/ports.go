@@ -96,15 +96,18 @@ func readPorts(r *reader) (facts, metrics any) {
 		}
 	}
 	names, holders := readNames(parts["names"]), readHolders(r)
-	var unseen []string
+	var unseen, ending []string
 	for key, sockets := range byKey {
 		port, metric, seen := describePort(sockets, holders, names)
 		f.Listening[key], m.Listening[key] = port, metric
 		if !seen {
 			unseen = append(unseen, key)
+		} else if port.Exe == nil {
+			ending = append(ending, key)
 		}
 	}
 	lackHolders(r, unseen)
+	noteEnding(r, ending)
 	return f, m
 }
 
@@ -159,6 +162,19 @@ func lackHolders(r *reader, keys []string) {
 		for _, key := range keys {
 			r.lack(reason, facts.Path{"listening", key, field}.String())
 		}
+	}
+}
+
+// noteEnding says of sockets that their holder has no program any more, one by one if they are few: whose files can be seen
+// and not its program is about to end, and lets go of its program first.
+func noteEnding(r *reader, keys []string) {
+	const few = 20
+	if len(keys) > few {
+		r.note(ReasonUnsettled, "listening.*.exe")
+		return
+	}
+	for _, key := range keys {
+		r.note(ReasonUnsettled, facts.Path{"listening", key, "exe"}.String())
 	}
 }
 
