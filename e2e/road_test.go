@@ -178,8 +178,8 @@ func (s *stack) sweep(t *testing.T) map[string]reportView {
 			found[key] = r
 		}
 	}
-	if len(found) != 250 {
-		t.Fatalf("%d latest reports, want 250", len(found))
+	if want := 50 * len(builtinTypes()); len(found) != want {
+		t.Fatalf("%d latest reports, want %d", len(found), want)
 	}
 	return found
 }
