@@ -10,7 +10,7 @@ import (
 // fragileTools are programs that the collecting script asks, and that may fail it. Those that others need to be asked
 // at all come in a group of their own.
 func fragileTools() [][]string {
-	return [][]string{{"ip", "df", "lsblk", "hostname", "nft", "sha256sum", "od"}, {"awk"}}
+	return [][]string{{"ip", "df", "lsblk", "hostname", "nft", "sha256sum", "od", "dpkg-query"}, {"awk"}}
 }
 
 // breakTools lets each group of tools fail in every way for one collection. What the machine is has not changed by
