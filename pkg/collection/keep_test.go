@@ -61,6 +61,7 @@ func TestAKeptMessageIsGivenBackInTheEnd(t *testing.T) {
 			database, w, stop := quick(r)
 			id, messages := r.request(time.Minute, []string{"os"}, hosts...)
 			database.shut.Store(true)
+			eventually(t, "the worker having been silent for too long", func() bool { return w.Silent() > 2*time.Second })
 			told := make(chan error, 1)
 			go func() {
 				_, err := w.Work(t.Context(), messages[0])

@@ -135,6 +135,9 @@ func (w *Worker) now() time.Time { return time.Now().Add(time.Duration(w.offset.
 // LeaveTimeout bounds how long a stopping worker waits for its tasks to be put back.
 const LeaveTimeout = 10 * time.Second
 
+// removeTimeout bounds how long it takes its name off the list, of a database that may not answer.
+const removeTimeout = 2 * time.Second
+
 // leave tells the tasks to stop, waits until they are put back, and removes the heartbeat, so that whatever could not
 // be put back is taken over at once.
 func (w *Worker) leave(ctx context.Context) error {
@@ -152,7 +155,9 @@ func (w *Worker) leave(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
-	return w.Store.RemoveWorker(context.WithoutCancel(ctx), w.Self.ID)
+	removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
+	defer cancel()
+	return w.Store.RemoveWorker(removing, w.Self.ID) // or it is found silent
 }
 
 // hold notes that the task is being worked. One that was claimed while the worker began to leave, or whose claim was
