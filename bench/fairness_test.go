@@ -249,7 +249,7 @@ func BenchmarkInteractiveBesideBulk(b *testing.B) {
 		b.Logf("after %s %d slots are held by slow hosts", time.Since(began), c.held["user:large"].Load())
 		var waits []time.Duration
 		for i := range trials {
-			<-time.After(rand.N(100 * time.Millisecond)) //nolint:gosec // any moment will do
+			<-time.After(rand.N(100 * time.Millisecond))
 			waits = append(waits, c.probe(b, fmt.Sprintf("name=one-%d", i+1)))
 		}
 		slices.Sort(waits)

@@ -144,7 +144,8 @@ func packagePlants() []plant {
 			name: "a kernel beside the one that runs", do: `sed s/doubled/linux-image-9.9.9-planted/ "$DIR/packages/doubled" >"$DIR/packages/planted"` + write,
 			undo: `rm "$DIR/packages/planted"` + write,
 			changes: []plantedChange{
-				{"packages", `kernels`, `*`, `*`}, counted,
+				{"packages", `kernels`, `*`, `*`},
+				counted,
 				{"packages", `packages."dpkg:linux-image-9.9.9-planted:amd64"`, ``, `{"name":"linux-image-9.9.9-planted"}`},
 			},
 		},

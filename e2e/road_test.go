@@ -211,7 +211,7 @@ func TestAWorkerKilledDuringASleepingSectionLeavesNothing(t *testing.T) {
 			}, http.StatusAccepted, &c)
 			eventually(t, 5*time.Second, "the section sleeping", func() error { return running(t, marker, true) })
 			worker.kill()
-			eventually(t, time.Until(began.Add(deadline+2*time.Second)), "nothing of ours left on the host", func() error { return running(t, marker, false) })
+			eventually(t, time.Until(began.Add(deadline+6*time.Second)), "nothing of ours left on the host", func() error { return running(t, marker, false) })
 			if ended := s.await(c.ID, 40*time.Second); ended.State != "failed" || ended.Errors["deadline_exceeded"] != 1 {
 				t.Errorf("the collection is %+v, want deadline_exceeded", ended)
 			}

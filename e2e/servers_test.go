@@ -177,7 +177,7 @@ func (d *doorway) start(t *testing.T, port int, command string) *sshd {
 		default:
 		}
 		_ = cmd.Process.Kill()
-		<-ended
+		<-ended //nolint:errcheck // it was killed
 		if t.Failed() {
 			t.Logf("log of %s:\n%s", command, log)
 		}

@@ -63,12 +63,30 @@ func odd(before, got, after values, own []int) []string {
 		if slices.ContainsFunc(own, func(port int) bool { return strings.Contains(path, ":"+strconv.Itoa(port)+`"`) }) {
 			continue
 		}
+		if !stands(path, before) || !stands(path, after) {
+			continue
+		}
 		if got[path] != before[path] && got[path] != after[path] {
 			out = append(out, fmt.Sprintf("%s is %q, before %q, after %q", path, got[path], before[path], after[path]))
 		}
 	}
 	slices.Sort(out)
 	return out
+}
+
+// stands reports whether the port that the path is of is in the report; what is of no port always stands. Others open
+// and close ports on this machine all the time.
+func stands(path string, in values) bool {
+	port, _, found := strings.Cut(strings.TrimPrefix(path, "ports listening."), `".`)
+	if !strings.HasPrefix(path, "ports listening.") || !found {
+		return true
+	}
+	for other := range in {
+		if strings.HasPrefix(other, "ports listening."+port+`".`) {
+			return true
+		}
+	}
+	return false
 }
 
 func merged(all ...values) values {

@@ -226,7 +226,7 @@ func TestAnotherWorkerHasWhatAStoppingOneGivesBackWithinASecond(t *testing.T) {
 	r.succeeds(c)
 	took := time.Since(began)
 	t.Logf("given back and done by another worker within %s", took)
-	if took > 20*time.Second { // a second is what it takes; a busy machine adds to it, and Asynq alone takes a minute
+	if took > 45*time.Second { // a second is what it takes; a busy machine adds to it, and Asynq alone takes a minute
 		t.Errorf("another worker was done %s later", took)
 	}
 	for _, task := range r.tasks(c.ID) {

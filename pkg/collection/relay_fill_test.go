@@ -13,23 +13,23 @@ import (
 
 func TestWhoGetsHowMuch(t *testing.T) {
 	t.Parallel()
-	const any = collection.Beyond
+	const beyond = collection.Beyond
 	tests := []struct {
 		name             string
 		room             int
 		held, most, want []int
 	}{
 		{"nobody is there", 5, nil, nil, nil},
-		{"there is no room", 0, []int{0, 0}, []int{any, any}, []int{0, 0}},
-		{"a window is too full already", -3, []int{0, 0}, []int{any, any}, []int{0, 0}},
-		{"one alone gets everything", 5, []int{7}, []int{any}, []int{5}},
-		{"equals get equal shares", 6, []int{1, 1, 1}, []int{any, any, any}, []int{2, 2, 2}},
-		{"what cannot be divided goes to the first ones", 5, []int{0, 0, 0}, []int{any, any, any}, []int{2, 2, 1}},
-		{"who holds all slots waits until the other one has as many", 50, []int{250, 0}, []int{any, any}, []int{0, 50}},
-		{"then both go on", 50, []int{120, 100}, []int{any, any}, []int{15, 35}},
-		{"who may have no more leaves the rest to others", 10, []int{0, 0}, []int{2, any}, []int{2, 8}},
+		{"there is no room", 0, []int{0, 0}, []int{beyond, beyond}, []int{0, 0}},
+		{"a window is too full already", -3, []int{0, 0}, []int{beyond, beyond}, []int{0, 0}},
+		{"one alone gets everything", 5, []int{7}, []int{beyond}, []int{5}},
+		{"equals get equal shares", 6, []int{1, 1, 1}, []int{beyond, beyond, beyond}, []int{2, 2, 2}},
+		{"what cannot be divided goes to the first ones", 5, []int{0, 0, 0}, []int{beyond, beyond, beyond}, []int{2, 2, 1}},
+		{"who holds all slots waits until the other one has as many", 50, []int{250, 0}, []int{beyond, beyond}, []int{0, 50}},
+		{"then both go on", 50, []int{120, 100}, []int{beyond, beyond}, []int{15, 35}},
+		{"who may have no more leaves the rest to others", 10, []int{0, 0}, []int{2, beyond}, []int{2, 8}},
 		{"all may have no more", 10, []int{0, 3}, []int{2, 1}, []int{2, 1}},
-		{"one who may have none gets none", 3, []int{0, 9}, []int{0, any}, []int{0, 3}},
+		{"one who may have none gets none", 3, []int{0, 9}, []int{0, beyond}, []int{0, 3}},
 	}
 	for _, tt := range tests {
 		if got := collection.Fill(tt.room, tt.held, tt.most); !slices.Equal(got, tt.want) {

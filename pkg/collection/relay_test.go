@@ -161,6 +161,7 @@ func TestNobodyStarvesBehindWhoCannotGo(t *testing.T) {
 	}
 	r.stores("ann", collection.Request{Selector: "group=free"})
 	other := r.stores("bob", collection.Request{Selector: "group=other"})
+	r.beats(w) // storing took its time
 	if n := r.relays(); n != 41 {
 		t.Errorf("%d tasks are rung for, want one of the busy host and one of each other", n)
 	}

@@ -107,8 +107,10 @@ func (c *comparison) interfaces(facter, ansible document) {
 		row("name", "device", link["device"], rule{})
 		row("mac", "macaddress", told(link["macaddress"]), rule{})
 		row("mtu", "mtu", link["mtu"], rule{})
-		row("type", "type", kindOf(link["type"]), rule{how: "ether is ethernet", reason: "we tell the kinds of software interfaces apart",
-			purpose: func(got, want any) bool { return want == "ethernet" && got != nil }})
+		row("type", "type", kindOf(link["type"]), rule{
+			how: "ether is ethernet", reason: "we tell the kinds of software interfaces apart",
+			purpose: func(got, want any) bool { return want == "ethernet" && got != nil },
+		})
 		row("oper_state", "active", link["active"], rule{how: "all but down is active", convert: active})
 		row("speed_mbps", "speed", positive(link["speed"]), rule{how: "-1 is null"})
 		row("driver", "module", told(link["module"]), rule{})

@@ -25,31 +25,27 @@ func timeout(seconds int) func(*collector.Definition) {
 	return func(d *collector.Definition) { d.TimeoutSeconds = seconds }
 }
 
-func read(format string) func(*collector.Definition) {
-	return func(d *collector.Definition) { d.Parser = collector.ParserSpec{Format: format} }
-}
-
-func customType(t testing.TB, d collector.Definition) collector.Type {
-	t.Helper()
+func customType(tb testing.TB, d collector.Definition) collector.Type {
+	tb.Helper()
 	custom, err := collector.Custom(d)
 	if err != nil {
-		t.Fatalf("%s: %v", d.Name, err)
+		tb.Fatalf("%s: %v", d.Name, err)
 	}
 	return custom
 }
 
 // customPlan plans the built-in memory and network, and the definitions between a first and a last one that are good.
-func customPlan(t testing.TB, o collector.Options, definitions ...collector.Definition) collector.Plan {
-	t.Helper()
+func customPlan(tb testing.TB, o collector.Options, definitions ...collector.Definition) collector.Plan {
+	tb.Helper()
 	names := []string{"memory", "network"}
 	definitions = append([]collector.Definition{definition("first_one", "echo first")}, definitions...)
 	for _, d := range append(definitions, definition("last_one", "echo last")) {
-		o.Custom = append(o.Custom, customType(t, d))
+		o.Custom = append(o.Custom, customType(tb, d))
 		names = append(names, d.Name)
 	}
 	p, err := collector.NewPlan(names, o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p
 }
@@ -175,12 +171,12 @@ func TestAHostWithoutSetsidRunsCustomCollectors(t *testing.T) {
 	if err != nil || !r.Complete {
 		t.Fatalf("complete %v, %v", r.Complete, err)
 	}
-	got := ""
+	var told strings.Builder
 	for _, trial := range p.Trials(r) {
-		got += trial.Report.Status + " " + strconv.FormatBool(trial.TimedOut) + "\n"
+		told.WriteString(trial.Report.Status + " " + strconv.FormatBool(trial.TimedOut) + "\n")
 	}
-	if want := "ok false\npartial true\nfailed false\nok false\nok false\n"; got != want {
-		t.Errorf("got\n%s, want\n%s", got, want)
+	if want := "ok false\npartial true\nfailed false\nok false\nok false\n"; told.String() != want {
+		t.Errorf("got\n%s, want\n%s", told.String(), want)
 	}
 	c.gone(t, 5*time.Second)
 }

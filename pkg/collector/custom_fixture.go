@@ -39,10 +39,10 @@ func (c *custom) recorded(f Fixture) Run {
 	if system == "" {
 		system = c.Systems()[0]
 	}
-	name, cap := sectionPrefix+c.Name, c.stdoutCap()
+	name, most := sectionPrefix+c.Name, c.stdoutCap()
 	s := Section{Name: name, Data: []byte(f.Stdout), Status: f.RC, System: system}
-	if int64(len(s.Data)) > cap {
-		s.Data, s.Truncated = s.Data[:cap], true
+	if int64(len(s.Data)) > most {
+		s.Data, s.Truncated = s.Data[:most], true
 	}
 	return Run{Complete: true, Sections: []Section{s, {Name: name + stderrSuffix}}}
 }

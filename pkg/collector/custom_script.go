@@ -146,7 +146,7 @@ func (s *Section) readWord(word string) {
 	}
 	if took, ok := strings.CutPrefix(word, "m"); ok {
 		if ms, err := strconv.ParseUint(took, 10, 31); err == nil {
-			s.Took = time.Duration(ms) * time.Millisecond //nolint:gosec // 31 bits
+			s.Took = time.Duration(ms) * time.Millisecond
 		}
 	}
 }

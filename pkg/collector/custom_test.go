@@ -106,14 +106,20 @@ func TestOutputIsReadAsTheDefinitionSays(t *testing.T) {
 		{"settings, one of them twice", `"parser":{"format":"kv"}`, "# no\na = 1=2\nb=\na=3\n", 0, `{"a":["1=2","3"],"b":""}`, `{}`, ""},
 		{"settings by white space", `"parser":{"format":"kv","sep":" "}`, "port  22\nquiet\n", 0, `{"port":"22","quiet":""}`, `{}`, ""},
 		{"a line without a separator", `"parser":{"format":"kv"}`, "a=1\nnonsense\n", 0, "", "", "line 2: has no separator"},
-		{"texts that stand for other things", `"parser":{"format":"kv"},` + integers, "n=42\nm=-7\nb=yes\ne=\ns=4 2\nl=007\nbig=12345678901234567890\n", 0,
-			`{"b":true,"big":"12345678901234567890","e":null,"l":"007","m":-7,"n":42,"s":"4 2"}`, `{}`, ""},
+		{
+			"texts that stand for other things", `"parser":{"format":"kv"},` + integers, "n=42\nm=-7\nb=yes\ne=\ns=4 2\nl=007\nbig=12345678901234567890\n", 0,
+			`{"b":true,"big":"12345678901234567890","e":null,"l":"007","m":-7,"n":42,"s":"4 2"}`, `{}`, "",
+		},
 		{"one value where there may be several", `"parser":{"format":"kv"},"schema":{"properties":{"k":{"type":"array","items":{"type":"integer"}}}}`, "k=1\n", 0, `{"k":[1]}`, `{}`, ""},
 		{"an object", `"parser":{"format":"json"}`, `{"a":{"b":1.50,"c":12345678901234567890,"d":0.1,"e":1e2}}`, 0, `{"a":{"b":1.5,"c":"12345678901234567890","d":0.1,"e":100}}`, `{}`, ""},
-		{"a list by two keys", `"parser":{"format":"json"},"keys":["name","at.port"]`, `[{"name":"b","at":{"port":1}},{"name":"a","at":{"port":2}}]`, 0,
-			`{"items":{"a:2":{"at":{"port":2},"name":"a"},"b:1":{"at":{"port":1},"name":"b"}}}`, `{}`, ""},
-		{"two elements with one key, in either order", `"parser":{"format":"json"},"keys":["n"]`, `[{"n":"x","v":2},{"n":"x","v":1}]`, 0,
-			`{"items":{"x":{"n":"x","v":1},"x#2":{"n":"x","v":2}}}`, `{}`, ""},
+		{
+			"a list by two keys", `"parser":{"format":"json"},"keys":["name","at.port"]`, `[{"name":"b","at":{"port":1}},{"name":"a","at":{"port":2}}]`, 0,
+			`{"items":{"a:2":{"at":{"port":2},"name":"a"},"b:1":{"at":{"port":1},"name":"b"}}}`, `{}`, "",
+		},
+		{
+			"two elements with one key, in either order", `"parser":{"format":"json"},"keys":["n"]`, `[{"n":"x","v":2},{"n":"x","v":1}]`, 0,
+			`{"items":{"x":{"n":"x","v":1},"x#2":{"n":"x","v":2}}}`, `{}`, "",
+		},
 		{"an element without its key", `"parser":{"format":"json"},"keys":["n"]`, `[{"n":"x"},{"v":1}]`, 0, "", "", "element 2 has no n that tells it apart"},
 		{"JSON with something after it", `"parser":{"format":"json"}`, "{}\n{}\n", 0, "", "", "something follows the JSON"},
 		{"JSON that is none", `"parser":{"format":"json"}`, "{\n\"a\": nope}\n", 0, "", "", "line 2: is no JSON"},
@@ -124,17 +130,23 @@ func TestOutputIsReadAsTheDefinitionSays(t *testing.T) {
 		{"CSV with a header", `"parser":{"format":"csv","header":true},"keys":["name"]`, "name,size\n\"a,b\",1\n", 0, `{"items":{"a,b":{"name":"a,b","size":"1"}}}`, `{}`, ""},
 		{"CSV with another separator", `"parser":{"format":"csv","sep":";","columns":["a","b"]}`, "1;2\n", 0, `{"items":[{"a":"1","b":"2"}]}`, `{}`, ""},
 		{"CSV with a column too many", `"parser":{"format":"csv","columns":["a"]}`, "1\n1,2\n", 0, "", "", "line 2: has another number of columns"},
-		{"a table", `"parser":{"format":"table","header":true,"columns":["pid","args"]},"keys":["pid"]`, "PID COMMAND\n  1 /sbin/init  splash \n", 0,
-			`{"items":{"1":{"args":"/sbin/init  splash","pid":"1"}}}`, `{}`, ""},
+		{
+			"a table", `"parser":{"format":"table","header":true,"columns":["pid","args"]},"keys":["pid"]`, "PID COMMAND\n  1 /sbin/init  splash \n", 0,
+			`{"items":{"1":{"args":"/sbin/init  splash","pid":"1"}}}`, `{}`, "",
+		},
 		{"a row that is too short", `"parser":{"format":"table","columns":["a","b"]}`, "1 2\n3\n", 0, "", "", "line 2: has too few columns"},
-		{"named groups, one of which takes no part", `"parser":{"format":"regex","pattern":"(?m)^(?P<k>\\w+)(?:=(?P<v>\\w+))?$"},"keys":["k"]`, "a=1\nb\n", 0,
-			`{"items":{"a":{"k":"a","v":"1"},"b":{"k":"b","v":null}}}`, `{}`, ""},
+		{
+			"named groups, one of which takes no part", `"parser":{"format":"regex","pattern":"(?m)^(?P<k>\\w+)(?:=(?P<v>\\w+))?$"},"keys":["k"]`, "a=1\nb\n", 0,
+			`{"items":{"a":{"k":"a","v":"1"},"b":{"k":"b","v":null}}}`, `{}`, "",
+		},
 		{"no match", `"parser":{"format":"regex","pattern":"(?P<k>z)"},"keys":["k"]`, "a\n", 0, `{"items":{}}`, `{}`, ""},
 		{"sections", `"parser":{"format":"ini"}`, "top=1\n[a b]\n; no\nx : y=z\nx=2\n[c]\n", 0, `{"a b":{"x":["y=z","2"]},"c":{},"global":{"top":"1"}}`, `{}`, ""},
 		{"a section that does not end", `"parser":{"format":"ini"}`, "[a\n", 0, "", "", "line 1: is no section"},
 		{"nothing but a digest", `"parser":{"format":"none"}`, "abc", 0, `{"exit_status":0,"stdout_bytes":3,"stdout_sha256":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}`, `{}`, ""},
-		{"what is volatile becomes metrics", `"parser":{"format":"json"},"keys":["n"],"volatile":["items.*.age","up"]`, `[{"n":"a","age":5,"s":1}]`, 0,
-			`{"items":{"a":{"n":"a","s":1}}}`, `{"items":{"a":{"age":5}}}`, ""},
+		{
+			"what is volatile becomes metrics", `"parser":{"format":"json"},"keys":["n"],"volatile":["items.*.age","up"]`, `[{"n":"a","age":5,"s":1}]`, 0,
+			`{"items":{"a":{"n":"a","s":1}}}`, `{"items":{"a":{"age":5}}}`, "",
+		},
 		{"a status that is accepted", `"parser":{"format":"text"},"ok_exit_codes":[1]`, "x", 1, `{"text":"x"}`, `{}`, ""},
 		{"a status that is not", `"parser":{"format":"text"}`, "x", 1, "", "", "exit status"},
 		{"a tool that is not there", `"parser":{"format":"json"},"schema":{"required":["a"]}`, "", 69, `{}`, `{}`, ""},
@@ -230,8 +242,11 @@ func TestFixturesTellWhatDiffers(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := [][]string{
-		nil, {"- facts.a = 2", "+ facts.a = 1", "- facts.b = 1", "+ facts.c = 3", "+ metrics.up = 2"},
-		{"it cannot be read: collector_failed: the JSON ends too soon"}, nil, {"it is read, and should not be"},
+		nil,
+		{"- facts.a = 2", "+ facts.a = 1", "- facts.b = 1", "+ facts.c = 3", "+ metrics.up = 2"},
+		{"it cannot be read: collector_failed: the JSON ends too soon"},
+		nil,
+		{"it is read, and should not be"},
 	}
 	for i, r := range results {
 		if !slices.Equal(r.Differences, want[i]) {

@@ -44,7 +44,7 @@ func (f *packagesFacts) setWorld(world []string) {
 	}
 	asked := map[string]bool{}
 	for _, line := range world {
-		for _, word := range strings.Fields(line) {
+		for word := range strings.FieldsSeq(line) {
 			if i := strings.IndexAny(word, "@<>=~"); i >= 0 {
 				word = word[:i]
 			}

@@ -147,7 +147,7 @@ func automaticOf(t *testing.T) map[string]bool {
 		return nil
 	}
 	automatic := map[string]bool{}
-	for _, name := range strings.Fields(string(out)) {
+	for name := range strings.FieldsSeq(string(out)) {
 		name, _, _ = strings.Cut(name, ":")
 		automatic[name] = true
 	}

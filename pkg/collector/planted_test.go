@@ -218,8 +218,8 @@ func TestThePeopleOfAPreparedRoot(t *testing.T) {
 	equal(t, "members of staff", at(f, "groups", "staff", "members"), any([]any{"alice", "eve"}))
 	wantKeys(t, at(f, "users", "alice", "ssh_keys"))
 	var rules []string
-	for key, rule := range at(f, "sudoers", "rules").(document) { //nolint:forcetypeassert // the test ends if not
-		if at(rule.(document), "nopasswd") == true { //nolint:forcetypeassert // the test ends if not
+	for key, rule := range at(f, "sudoers", "rules").(document) { //nolint:errcheck // the test ends if not
+		if at(rule.(document), "nopasswd") == true { //nolint:errcheck // the test ends if not
 			key += " NOPASSWD"
 		}
 		rules = append(rules, key)
@@ -233,7 +233,7 @@ func TestThePeopleOfAPreparedRoot(t *testing.T) {
 	})
 	equal(t, "those who are not asked", at(f, "sudoers", "no_authenticate"), any([]any{"alice"}))
 	var files []string
-	for path := range at(f, "sudoers", "files").(document) { //nolint:forcetypeassert // the test ends if not
+	for path := range at(f, "sudoers", "files").(document) { //nolint:errcheck // the test ends if not
 		files = append(files, path)
 	}
 	equalSets(t, "files", files, []string{"/etc/sudoers", "/etc/sudoers.d/10-mallory", "/etc/sudoers.d/20-more", "/etc/sudoers.d/nested", "/etc/doas.conf"})
@@ -253,11 +253,11 @@ func wantKeys(t *testing.T, keys any) {
 		t.Fatalf("the keys are %v", keys)
 	}
 	for name, key := range listed {
-		if !strings.HasPrefix(name, fingerprint) || at(key.(document), "fingerprint_sha256") != fingerprint || //nolint:forcetypeassert // the test ends if not
-			at(key.(document), "type") != "ssh-ed25519" || at(key.(document), "bits") != 256.0 { //nolint:forcetypeassert // the test ends if not
+		if !strings.HasPrefix(name, fingerprint) || at(key.(document), "fingerprint_sha256") != fingerprint || //nolint:errcheck // the test ends if not
+			at(key.(document), "type") != "ssh-ed25519" || at(key.(document), "bits") != 256.0 { //nolint:errcheck // the test ends if not
 			t.Errorf("%s is %v, want the fingerprint %s", name, key, fingerprint)
 		}
-		got = append(got, fmt.Sprint(at(key.(document), "options"), " ", at(key.(document), "comment"))) //nolint:forcetypeassert // the test ends if not
+		got = append(got, fmt.Sprint(at(key.(document), "options"), " ", at(key.(document), "comment"))) //nolint:errcheck // the test ends if not
 	}
 	equalSets(t, "keys", got, []string{
 		"[] plain comment <a@b>", "[command from=192.0.2.0/24,198.51.100.1 no-pty] forced", "[environment restrict] <nil>",

@@ -53,7 +53,7 @@ func TestThePortsReportIsTrueForThisMachine(t *testing.T) {
 		equal(t, key+" pid", at(metrics, "listening", key, "pid"), any(float64(os.Getpid())))
 	}
 	summary, _ := at(metrics, "summary").(document)
-	if bound, _ := summary["udp_bound"].(float64); bound < 1 || summary["udp_ephemeral"].(float64) < 1 { //nolint:forcetypeassert // the test ends if not
+	if bound, _ := summary["udp_bound"].(float64); bound < 1 || summary["udp_ephemeral"].(float64) < 1 { //nolint:errcheck // the test ends if not
 		t.Errorf("the summary is %v, want a UDP socket on a port that the kernel picked", summary)
 	}
 }

@@ -43,7 +43,7 @@ func readSysV(b bag, f *servicesFacts) {
 		}
 		s := scriptFacts(b, "sysv", name, scripts[name])
 		for _, level := range levels[name] {
-			if level == "S" || level == initial || initial == "" && strings.Contains("2345", level) {
+			if level == "S" || level == initial || initial == "" && slices.Contains([]string{"2", "3", "4", "5"}, level) {
 				s.Enabled = enabledYes
 			}
 		}

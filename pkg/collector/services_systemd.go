@@ -104,7 +104,7 @@ func (u unit) there(id string) bool {
 	case !strings.Contains(id, "@"), u.enabled() == enabledYes, active == stateFailed:
 		return true
 	}
-	return !inactive && !(u.get("Type") == "oneshot" && u.get("RemainAfterExit") != "yes")
+	return !inactive && (u.get("Type") != "oneshot" || u.get("RemainAfterExit") == "yes")
 }
 
 // calledUnits returns the services that timers (true) and open sockets (false) start.
@@ -115,7 +115,7 @@ func calledUnits(units map[string]unit) map[string]bool {
 		if !timer && u.get("ActiveState") != "active" {
 			continue
 		}
-		for _, name := range strings.Fields(u.get("Triggers") + " " + u.get("Unit")) {
+		for name := range strings.FieldsSeq(u.get("Triggers") + " " + u.get("Unit")) {
 			called[name] = called[name] || timer
 		}
 	}

@@ -1,6 +1,7 @@
 package collector_test
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -210,9 +211,7 @@ func fuzzOne(f *testing.F, reportType, section string, others map[string]string)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p := plan(t, collector.Options{Nonce: recordedNonce}, reportType)
 		all := map[string]string{"id": linuxIdentity, section: string(data)}
-		for name, text := range others {
-			all[name] = text
-		}
+		maps.Copy(all, others)
 		r, err := p.Read(answer(all, p.Sections()))
 		if err != nil {
 			t.Fatal(err)

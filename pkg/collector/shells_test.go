@@ -140,11 +140,11 @@ func kernelName(t *testing.T, key string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := ""
+	var name strings.Builder
 	for word := range slices.Chunk(a.Addr().AsSlice(), 4) {
-		name += fmt.Sprintf("%02X%02X%02X%02X", word[3], word[2], word[1], word[0])
+		fmt.Fprintf(&name, "%02X%02X%02X%02X", word[3], word[2], word[1], word[0])
 	}
-	return fmt.Sprintf("%s:%04X", name, a.Port())
+	return fmt.Sprintf("%s:%04X", name.String(), a.Port())
 }
 
 // surroundings is what others may change about this machine while a test runs.

@@ -183,7 +183,7 @@ func nextString(b []byte) (s, rest []byte) {
 		return nil, nil
 	}
 	n := binary.BigEndian.Uint32(b)
-	if uint64(n) > uint64(len(b)-4) {
+	if int64(n) > int64(len(b)-4) {
 		return nil, nil
 	}
 	return b[4 : 4+n], b[4+n:]

@@ -103,7 +103,7 @@ func sameGroups(t *testing.T, facts document) {
 				members = append(members, member)
 			}
 		}
-		slices.SortFunc(members, func(a, b any) int { return strings.Compare(a.(string), b.(string)) }) //nolint:forcetypeassert // they are strings
+		slices.SortFunc(members, func(a, b any) int { return strings.Compare(a.(string), b.(string)) }) //nolint:errcheck // they are strings
 		equal(t, "group "+f[0], at(groups, f[0]), any(document{"name": f[0], "gid": asNumber(t, f[2]), "members": members}))
 		delete(groups, f[0])
 	}

@@ -27,8 +27,10 @@ func TestACustomCollectorFromItsFirstVersionToItsEnd(t *testing.T) {
 		t.Errorf("the name again = %d %s", r.status, r.body)
 	}
 
-	changed := b.do(t, call{method: http.MethodPatch, path: path, as: "admin", media: "application/merge-patch+json",
-		body: `{"description":null,"os":{"debian":null}}`, header: http.Header{"If-Match": {`"1"`}}})
+	changed := b.do(t, call{
+		method: http.MethodPatch, path: path, as: "admin", media: "application/merge-patch+json",
+		body: `{"description":null,"os":{"debian":null}}`, header: http.Header{"If-Match": {`"1"`}},
+	})
 	two := get[wire.Collector](t, changed, http.StatusOK)
 	if changed.header.Get("ETag") != `"2"` || two.Version != 2 || two.Description != "" || len(two.Systems) != 1 || len(two.Definition.Fixtures) != 1 {
 		t.Errorf("changed into %+v", two)

@@ -18,7 +18,7 @@ func TestSudoers(t *testing.T) {
 		if a.status != 200 || a.header.Get("Content-Type") != "text/plain; charset=utf-8" {
 			t.Fatalf("%s = %d %s %s", query, a.status, a.header.Get("Content-Type"), a.body)
 		}
-		return string(a.body)
+		return a.body
 	}
 	all := get("")
 	for _, part := range []string{"os: hw.serial, hw.uuid, board.serial", "network: firewall", collector.Sudoers("rollcall")} {
