@@ -70,7 +70,7 @@ func dial(t *testing.T, url string) (*redis.Client, *cable) {
 		t.Fatal(err)
 	}
 	c := &cable{}
-	o.Dialer, o.Protocol, o.PoolSize, o.DisableIdentity = c.dial, 2, 100, true
+	o.Dialer, o.Protocol, o.PoolSize, o.DisableIdentity = c.dial, 2, 5000, true // who waits for a connection leaves a timer of the bubble to others
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	client := redis.NewClient(o)
 	client.AddHook(watcher(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
