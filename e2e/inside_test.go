@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rollcallhq/rollcall/pkg/needs"
 )
 
 // An enclosure is "rollcall up" in mount, network and UTS namespaces of its own, where a test may change what the
@@ -48,7 +50,7 @@ func enclosable(t *testing.T) string {
 		}
 		fmt.Fprintf(&said, "%s: %v: %s\n", kind, err, out)
 	}
-	t.Skipf("this account (%d) can make no namespaces in which to change this machine:\n%s", os.Geteuid(), said.String())
+	needs.Lacking(t, "this account (%d) can make no namespaces in which to change this machine:\n%s", os.Geteuid(), said.String())
 	return ""
 }
 

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/rollcallhq/rollcall/pkg/needs"
 )
 
 // The accounts of a doorway have one user ID each, whatever their shell: what they see is the same.
@@ -39,28 +41,11 @@ func loginShells() map[string]string {
 	}
 }
 
-// needProgram finds a program, or skips the test where it is not installed. Where changes are judged it has to be.
-func needProgram(t *testing.T, name, packages string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-		return path
-	case os.Getenv("CI") != "":
-		t.Fatalf("%s is missing: apt-get install --no-install-recommends %s", name, packages)
-	default:
-		t.Skipf("%s is missing: apt-get install --no-install-recommends %s", name, packages)
-	}
-	return ""
-}
-
 // openDoorway makes the accounts.
 func openDoorway(t *testing.T) *doorway {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can make accounts for this test")
-	}
-	needProgram(t, "unshare", "util-linux")
+	needs.Root(t, "make accounts")
+	needs.Program(t, "unshare", "util-linux")
 	d := &doorway{dir: t.TempDir(), shells: map[string]string{}}
 	if err := openPath(d.dir); err != nil {
 		t.Fatal(err)
@@ -195,7 +180,7 @@ func (d *doorway) start(t *testing.T, port int, command string) *sshd {
 // openSSH starts OpenSSH's server.
 func (d *doorway) openSSH(t *testing.T) *sshd {
 	t.Helper()
-	needProgram(t, "/usr/sbin/sshd", "openssh-server")
+	needs.Program(t, "/usr/sbin/sshd", "openssh-server")
 	s := &sshd{dir: d.dir}
 	s.newHostKey(t)
 	port := freePort(t)
@@ -209,9 +194,9 @@ func (d *doorway) openSSH(t *testing.T) *sshd {
 // dropbear starts Dropbear, which many small systems have.
 func (d *doorway) dropbear(t *testing.T) *sshd {
 	t.Helper()
-	needProgram(t, "dropbear", "dropbear-bin")
+	needs.Program(t, "dropbear", "dropbear-bin")
 	key := filepath.Join(d.dir, "dropbear_key")
-	if out, err := exec.CommandContext(t.Context(), needProgram(t, "dropbearkey", "dropbear-bin"), "-t", "ed25519", "-f", key).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), needs.Program(t, "dropbearkey", "dropbear-bin"), "-t", "ed25519", "-f", key).CombinedOutput(); err != nil {
 		t.Fatalf("dropbearkey: %v\n%s", err, out)
 	}
 	return d.start(t, freePort(t), `dropbear -F -E -s -P "$DIR/dropbear.pid" -p "127.0.0.1:$PORT" -r "$DIR/dropbear_key"`)
@@ -221,9 +206,9 @@ func (d *doorway) dropbear(t *testing.T) *sshd {
 // ended its group would end the listener.
 func (d *doorway) tinySSH(t *testing.T) *sshd {
 	t.Helper()
-	needProgram(t, "tinysshd", "tinysshd")
-	needProgram(t, "tcpserver", "ucspi-tcp")
-	if out, err := exec.CommandContext(t.Context(), needProgram(t, "tinysshd-makekey", "tinysshd"), filepath.Join(d.dir, "tiny")).CombinedOutput(); err != nil {
+	needs.Program(t, "tinysshd", "tinysshd")
+	needs.Program(t, "tcpserver", "ucspi-tcp")
+	if out, err := exec.CommandContext(t.Context(), needs.Program(t, "tinysshd-makekey", "tinysshd"), filepath.Join(d.dir, "tiny")).CombinedOutput(); err != nil {
 		t.Fatalf("tinysshd-makekey: %v\n%s", err, out)
 	}
 	return d.start(t, freePort(t), `tcpserver -HRDl0 127.0.0.1 "$PORT" tinysshd -v "$DIR/tiny"`)

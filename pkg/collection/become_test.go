@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/rollcallhq/rollcall/pkg/collector"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/needs"
 	"github.com/rollcallhq/rollcall/pkg/secret"
 )
 
@@ -41,16 +41,9 @@ type sudoHost struct {
 // startSudoHost starts one whose further lines of sudoers are as given.
 func startSudoHost(t *testing.T, path string) sudoHost {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can make accounts for this test")
-	}
-	for _, tool := range []string{"sudo", "doas", "unshare", "/usr/sbin/sshd"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			if os.Getenv("CI") != "" {
-				t.Fatalf("%s is missing: install sudo, opendoas, util-linux and openssh-server", tool)
-			}
-			t.Skipf("%s is missing", tool)
-		}
+	needs.Root(t, "make accounts")
+	for name, debian := range map[string]string{"sudo": "sudo", "doas": "opendoas", "unshare": "util-linux", "sshd": "openssh-server"} {
+		needs.Program(t, name, debian)
 	}
 	h := sudoHost{sshd: &sshd{}, dir: publicDir(t)}
 	client, key := newKey(t)

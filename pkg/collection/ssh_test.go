@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/rollcallhq/rollcall/pkg/needs"
 	"github.com/rollcallhq/rollcall/pkg/secret"
 )
 
@@ -115,13 +116,7 @@ type sshd struct {
 // startSSHD starts OpenSSH, for the user who runs the test, with the further lines of configuration.
 func startSSHD(t *testing.T, lines ...string) *sshd {
 	t.Helper()
-	const binary = "/usr/sbin/sshd"
-	if _, err := os.Stat(binary); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("%s is missing: install openssh-server", binary)
-		}
-		t.Skipf("%s is missing; install openssh-server to run this test", binary)
-	}
+	binary := needs.Program(t, "sshd", "openssh-server")
 	me, err := user.Current()
 	if err != nil {
 		t.Fatal(err)

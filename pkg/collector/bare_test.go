@@ -13,6 +13,7 @@ import (
 
 	"github.com/rollcallhq/rollcall/pkg/collector"
 	"github.com/rollcallhq/rollcall/pkg/facts"
+	"github.com/rollcallhq/rollcall/pkg/needs"
 )
 
 // bareRoot is a root directory with BusyBox, three files of /etc and nothing else.
@@ -31,14 +32,8 @@ exec chroot "$DIR" /bin/sh -c "$COMMAND"`
 // TestBusyBoxAndNothingElse holds that a system of BusyBox alone gets all reports, and reasons for what they lack.
 func TestBusyBoxAndNothingElse(t *testing.T) {
 	t.Parallel()
-	busybox, err := exec.LookPath("busybox")
+	busybox, err := filepath.EvalSymlinks(needs.Program(t, "busybox", "busybox-static"))
 	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("busybox is missing: apt-get install --no-install-recommends busybox-static")
-		}
-		t.Skip("busybox is missing: apt-get install --no-install-recommends busybox-static")
-	}
-	if busybox, err = filepath.EvalSymlinks(busybox); err != nil {
 		t.Fatal(err)
 	}
 	flags := []string{"--mount", "--propagation", "private"}
@@ -46,7 +41,7 @@ func TestBusyBoxAndNothingElse(t *testing.T) {
 		flags = append(flags, "--user", "--map-root-user")
 	}
 	if out, err := exec.CommandContext(t.Context(), "unshare", append(flags, "mount", "-t", "tmpfs", "none", "/mnt")...).CombinedOutput(); err != nil {
-		t.Skipf("this account (%d) can make no mount namespace: %v: %s", os.Geteuid(), err, out)
+		needs.Lacking(t, "this account (%d) can make no mount namespace: %v: %s", os.Geteuid(), err, out)
 	}
 	p := plan(t, collector.Options{})
 	cmd := exec.CommandContext(t.Context(), "unshare", append(flags, "/bin/sh", "-c", bareRoot)...)

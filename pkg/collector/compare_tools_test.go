@@ -11,27 +11,18 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rollcallhq/rollcall/pkg/needs"
 )
 
 // otherFacts are the tools that we compare with.
 type otherFacts struct{ facterPath, ansiblePath string }
 
-// otherTools finds them, or skips the test where they are not installed. Where changes are judged they have to be.
+// otherTools finds them.
 func otherTools(t *testing.T) otherFacts {
 	t.Helper()
-	var o otherFacts
-	for name, path := range map[string]*string{"facter": &o.facterPath, "ansible-playbook": &o.ansiblePath} {
-		found, err := exec.LookPath(name)
-		switch {
-		case err == nil:
-			*path = found
-		case os.Getenv("CI") != "":
-			t.Fatalf("%s is missing: apt-get install --no-install-recommends facter ansible-core python3-apt", name)
-		default:
-			t.Skipf("%s is missing: apt-get install --no-install-recommends facter ansible-core python3-apt", name)
-		}
-	}
-	return o
+	const packages = "facter ansible-core python3-apt"
+	return otherFacts{needs.Program(t, "facter", packages), needs.Program(t, "ansible-playbook", packages)}
 }
 
 // facter returns what facter says.

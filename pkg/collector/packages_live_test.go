@@ -11,17 +11,8 @@ import (
 	"testing"
 
 	"github.com/rollcallhq/rollcall/pkg/collector"
+	"github.com/rollcallhq/rollcall/pkg/needs"
 )
-
-// needTool skips the test where this machine lacks a tool.
-func needTool(t *testing.T, names ...string) {
-	t.Helper()
-	for _, name := range names {
-		if _, err := exec.LookPath(name); err != nil {
-			t.Skipf("this machine has no %s", name)
-		}
-	}
-}
 
 // inside returns a login shell that first runs a script of mounts in a namespace of its own. It skips the test where this
 // account may not have one.
@@ -32,7 +23,7 @@ func inside(t *testing.T, script string) []string {
 		unshare = append(unshare, "--user", "--map-root-user")
 	}
 	if out, err := exec.CommandContext(t.Context(), unshare[0], append(unshare[1:], "mount", "--bind", "/tmp", "/tmp")...).CombinedOutput(); err != nil {
-		t.Skipf("this account can make no namespace of mounts: %v: %s", err, out)
+		needs.Lacking(t, "this account can make no namespace of mounts: %v: %s", err, out)
 	}
 	return append(unshare, "sh", "-ec", script+"\nexec sh \"$@\"", "sh")
 }
@@ -83,7 +74,7 @@ func packagesOf(t *testing.T, shell ...string) collector.Report {
 
 func TestThePackagesReportIsTrueForThisMachine(t *testing.T) {
 	t.Parallel()
-	needTool(t, "dpkg-query")
+	needs.Program(t, "dpkg-query", "dpkg")
 	var facts, metrics document
 	var want string
 	const query = "${Package}\t${Version}\t${Architecture}\t${Status}\t${source:Package}\t${source:Version}\t${Installed-Size}\n"
@@ -166,7 +157,7 @@ func listTime(name, arch string) any {
 
 func TestWithoutDpkgQueryTheDatabaseTellsTheSame(t *testing.T) {
 	t.Parallel()
-	needTool(t, "dpkg-query")
+	needs.Program(t, "dpkg-query", "dpkg")
 	tool, err := exec.LookPath("dpkg-query")
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +178,7 @@ func TestWithoutDpkgQueryTheDatabaseTellsTheSame(t *testing.T) {
 // of the other packages.
 func TestPlantedPackagesOfDpkg(t *testing.T) {
 	t.Parallel()
-	needTool(t, "dpkg", "dpkg-deb")
+	needs.Program(t, "dpkg-deb", "dpkg")
 	dir := t.TempDir()
 	db := filepath.Join(dir, "db")
 	tool(t, "mkdir", "-p", db+"/info", db+"/updates", db+"/triggers")
@@ -252,7 +243,7 @@ func TestPackagesOfRealDatabases(t *testing.T) {
 	t.Parallel()
 	t.Run("rpm", func(t *testing.T) {
 		t.Parallel()
-		needTool(t, "rpm", "rpmbuild")
+		needs.Program(t, "rpmbuild", "rpm")
 		dir := t.TempDir()
 		db := filepath.Join(dir, ".rpmdb") // where Debian's rpm looks, below HOME
 		for _, name := range []string{"planted", "kernel-core"} {
@@ -271,7 +262,7 @@ func TestPackagesOfRealDatabases(t *testing.T) {
 		}
 		script := "mkdir -p /var/lib/rpm || true\nmount --bind '" + db + "' /var/lib/rpm\nexport HOME='" + dir + "'"
 		if _, err := os.Stat("/var/lib/rpm"); err != nil {
-			t.Skip("there is no place to mount the database")
+			needs.Lacking(t, "there is no place to mount the database")
 		}
 		facts := decode(t, packagesOf(t, inside(t, script)...).Facts)
 		equal(t, "managers.rpm", at(facts, "managers", "rpm"), any(3.0))
@@ -287,12 +278,11 @@ func TestPackagesOfRealDatabases(t *testing.T) {
 	})
 	t.Run("pacman", func(t *testing.T) {
 		t.Parallel()
-		needTool(t, "pacman", "bsdtar")
-		if os.Getuid() != 0 {
-			t.Skip("pacman wants to be root")
-		}
+		needs.Program(t, "pacman", "pacman-package-manager")
+		needs.Program(t, "bsdtar", "libarchive-tools")
+		needs.Root(t, "run pacman")
 		if _, err := os.Stat("/var/lib/pacman"); err != nil {
-			t.Skip("there is no place to mount the database")
+			needs.Lacking(t, "there is no place to mount the database")
 		}
 		dir := t.TempDir()
 		info := "pkgname = planted\npkgbase = planted-base\npkgver = 1:2.3-4\npkgdesc = p\nbuilddate = 1700000000\npackager = P <p@example.org>\nsize = 12345\narch = any\nlicense = MIT\nlicense = BSD\n"

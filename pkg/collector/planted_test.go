@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/rollcallhq/rollcall/pkg/collector"
+	"github.com/rollcallhq/rollcall/pkg/needs"
 )
 
 // planted is part of every secret that the tests plant.
@@ -29,7 +30,7 @@ func inPreparedRoot(t *testing.T, p collector.Plan, setup string, asUser ...stri
 		flags = append(flags, "--user", "--map-root-user")
 	}
 	if out, err := exec.CommandContext(t.Context(), "unshare", append(flags, "mount", "-t", "tmpfs", "none", "/mnt")...).CombinedOutput(); err != nil {
-		t.Skipf("this account (%d) can make no mount namespace: %v: %s", os.Geteuid(), err, out)
+		needs.Lacking(t, "this account (%d) can make no mount namespace: %v: %s", os.Geteuid(), err, out)
 	}
 	const prepare = `exec 9<&0 </dev/null
 mount -t tmpfs none "$DIR"

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/rollcallhq/rollcall/pkg/collector"
+	"github.com/rollcallhq/rollcall/pkg/needs"
 )
 
 // unitOf is what systemctl show tells of a unit; properties are in pairs and replace the usual ones.
@@ -104,7 +105,7 @@ func TestWhatASystemdThatDoesNotAnswerHadStands(t *testing.T) {
 func TestTheServicesReportIsTrueForThisMachine(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/run/systemd/system"); err == nil {
-		needTool(t, "systemctl")
+		needs.Program(t, "systemctl", "systemd")
 		facts, _ := live(t, "services")
 		for line := range strings.Lines(tool(t, "systemctl", "list-unit-files", "--type=service", "--state=enabled,masked", "--no-legend", "--no-pager", "--full")) {
 			fields := strings.Fields(line)
@@ -117,7 +118,7 @@ func TestTheServicesReportIsTrueForThisMachine(t *testing.T) {
 	}
 	scripts, err := filepath.Glob("/etc/init.d/*")
 	if err != nil || len(scripts) == 0 {
-		t.Skip("this machine has neither systemd nor scripts of services")
+		needs.Lacking(t, "this machine has neither systemd nor scripts of services")
 	}
 	facts, _ := live(t, "services")
 	equal(t, "manager", at(facts, "manager"), any("sysv"))

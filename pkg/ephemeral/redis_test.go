@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/rollcallhq/rollcall/pkg/ephemeral"
+	"github.com/rollcallhq/rollcall/pkg/needs"
 )
 
 // A server is a redis-server of the test's own.
@@ -46,12 +47,7 @@ func startSentinel(tb testing.TB, conf string) *server {
 
 func startServer(tb testing.TB, conf, args []string) *server {
 	tb.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") != "" {
-			tb.Fatal("CI needs redis-server")
-		}
-		tb.Skip("redis-server is not installed")
-	}
+	needs.Program(tb, "redis-server", "redis-server")
 	s := &server{tb: tb, conf: conf, args: args, dir: tb.TempDir()}
 	tb.Cleanup(s.kill)
 	for range 5 { // somebody may take the port between asking and using it

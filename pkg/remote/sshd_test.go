@@ -21,6 +21,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/needs"
 	"github.com/rollcallhq/rollcall/pkg/remote"
 )
 
@@ -34,7 +35,7 @@ type sshd struct {
 // startSSHD starts OpenSSH with the further lines of configuration, and accepts the client keys.
 func startSSHD(t *testing.T, lines []string, clients ...pair) *sshd {
 	t.Helper()
-	binary := program(t, "/usr/sbin/sshd", "openssh-server")
+	binary := needs.Program(t, "sshd", "openssh-server")
 	s := &sshd{
 		client:   newPair(t, newEd25519(t)),
 		hostKeys: map[string]pair{"ssh-ed25519": newPair(t, newEd25519(t)), "ssh-rsa": newPair(t, newRSA(t)), "ecdsa-sha2-nistp256": newPair(t, newECDSA(t))},
@@ -77,18 +78,6 @@ func startSSHD(t *testing.T, lines []string, clients ...pair) *sshd {
 	}
 	t.Fatal("sshd does not start")
 	return nil
-}
-
-// program returns the path of a server that the tests need. It must be there in CI.
-func program(t *testing.T, path, debian string) string {
-	t.Helper()
-	if _, err := os.Stat(path); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("%s is missing: install %s", path, debian)
-		}
-		t.Skipf("%s is missing; install %s to run this test", path, debian)
-	}
-	return path
 }
 
 // runDaemon starts a server that stays in the foreground and reports whether it said that it is ready. The end of
@@ -188,7 +177,7 @@ func plainUser(t *testing.T) string {
 			return fields[0]
 		}
 	}
-	t.Skip("no account but root can log in on this machine")
+	needs.Lacking(t, "no account but root can log in on this machine")
 	return ""
 }
 
@@ -399,9 +388,7 @@ func TestOpenSSHWithoutSessions(t *testing.T) {
 
 func TestDropbearIsUnderstood(t *testing.T) {
 	t.Parallel()
-	if _, err := os.Stat("/usr/sbin/dropbear"); err != nil {
-		t.Skip("dropbear is not installed; it is a second opinion only")
-	}
+	needs.Program(t, "dropbear", "dropbear-bin")
 	dir := t.TempDir()
 	hostKey := filepath.Join(dir, "host")
 	if out, err := exec.Command("dropbearkey", "-t", "ed25519", "-f", hostKey).CombinedOutput(); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/embedded" //nolint:depguard // the tests set a Redis of their own wrongly
 	"github.com/rollcallhq/rollcall/pkg/ephemeral"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/needs"
 	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/storetest"
 )
@@ -231,7 +232,7 @@ func TestSettingsOfRedis(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = server.Stop(context.WithoutCancel(t.Context())) })
 	if server.InProcess() {
-		t.Skip("redis-server is not installed")
+		needs.Lacking(t, "redis-server is missing: apt-get install --no-install-recommends redis-server")
 	}
 	w := newWard(t, embedded.RedisOptions{InProcess: true, Dir: t.TempDir()})
 	w.finds("redis_persistence", doctor.Warning, "inside of a process", "Install redis-server")
