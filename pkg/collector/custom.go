@@ -98,7 +98,7 @@ const (
 // Bounds of definitions.
 const (
 	maxDefinition     = 512 << 10 // bytes of JSON
-	maxScript         = 32 << 10  // bytes of one script: Linux passes no argument above 128 KiB
+	maxScript         = 32 << 10  // bytes of one script; see maxBody for all of a run
 	maxScripts        = 12
 	maxPatterns       = 64
 	maxPatternLength  = 1 << 10
@@ -110,7 +110,6 @@ const (
 	defaultStdout     = 256 << 10
 	maxStderr         = 64 << 10
 	maxDescription    = 2_000
-	maxCustomScript   = 96 << 10 // bytes of all scripts of one run, see maxScript
 	maxDefinitionName = 63
 )
 

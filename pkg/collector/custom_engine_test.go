@@ -3,6 +3,7 @@ package collector_test
 import (
 	"fmt"
 	"os"
+	"sort"
 	"strconv"
 	"strings"
 	"testing"
@@ -219,5 +220,35 @@ func TestStandardErrorIsKeptApart(t *testing.T) {
 	}
 	if much := trials[2]; much.Stdout != "done\n" || !much.StderrTruncated || len(much.Stderr) > 1000 || much.Report.Status != "ok" {
 		t.Errorf("out %q, %d bytes of err, truncated %v, %s", much.Stdout, len(much.Stderr), much.StderrTruncated, much.Report.Status)
+	}
+}
+
+// TestTheLongestScriptThatIsAcceptedRuns asks for everything at once, with ever longer scripts: what a host would not take
+// as an argument is refused before anybody is asked.
+func TestTheLongestScriptThatIsAcceptedRuns(t *testing.T) {
+	t.Parallel()
+	names := []string{"first_one", "second_one", "third_one"}
+	for _, typ := range collector.Builtin() {
+		names = append(names, typ.Name)
+	}
+	try := func(size int) (collector.Plan, error) {
+		var o collector.Options
+		for _, name := range names[:3] {
+			o.Custom = append(o.Custom, customType(t, definition(name, "echo "+strings.Repeat("x", size))))
+		}
+		return collector.NewPlan(names, o)
+	}
+	refused := sort.Search(32<<10-len("echo "), func(size int) bool { _, err := try(size); return err != nil })
+	if _, err := try(refused); fleet.KindOf(err) != fleet.Invalid {
+		t.Fatalf("scripts of %d bytes each: %v, want an Invalid error", refused, err)
+	}
+	p, err := try(refused - 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("three scripts of %d bytes each, and %d in all", refused-1, len(p.Script()))
+	r := run(t, p)
+	if trials := p.Trials(r); !r.Complete || len(trials) != 3 || trials[2].Report.Status != collector.StatusOK {
+		t.Errorf("complete %v, trials %+v", r.Complete, trials)
 	}
 }

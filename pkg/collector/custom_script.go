@@ -20,8 +20,8 @@ const (
 // longer than its bound, and nothing of it is left afterwards.
 //
 // own runs the script: standard output goes to descriptor 6, standard error to 7. Beside it, in its session, sleeps what
-// kills it; that ignores, from before it starts, what a script that kills its group sends. When the script has ended, its group is killed, and
-// who left the group but still holds one of the two pipes: a daemon would keep the run waiting.
+// kills it; that ignores, from before it starts, what a script that kills its group sends. When the script has ended, its
+// group is killed, and who left the group but still holds one of the two pipes: a daemon would keep the run waiting.
 //
 // xsec is sec for a custom collector. One writer after the other writes to descriptor 4: the words about the end, in a
 // line, and then the standard error.
@@ -135,9 +135,6 @@ func customSections(types []Type) []section {
 	}
 	return out
 }
-
-// scriptBytes is how much of a run's script the custom types among the types take.
-func scriptBytes(types []Type) int { return len(customCalls(types)) }
 
 // readWord reads a word of a custom section's end: which system's script ran, and for how many milliseconds.
 func (s *Section) readWord(word string) {

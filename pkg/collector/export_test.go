@@ -7,7 +7,7 @@ func PlanOf(o Options, sectionCap int64, commands string) Plan {
 	p := Plan{options: o.withDefaults()}
 	p.options.Nonce = newNonce()
 	p.sections = append(sectionsOf(nil, mib), section{name: "test", cap: sectionCap, body: commands})
-	p.script = buildScript(p.options.Nonce, int64(p.options.Deadline.Seconds()), p.sections)
+	p.script = frame(p.options.Nonce, p.sections, buildBody(p.options.Nonce, int64(p.options.Deadline.Seconds()), p.sections, nil))
 	return p
 }
 

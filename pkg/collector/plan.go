@@ -34,8 +34,8 @@ type Plan struct {
 }
 
 // NewPlan plans a run that yields a report of each of the types, which are names of built-in types or of those in
-// the options. A type named twice counts once. An unknown type, none at all, or custom scripts that are too long together
-// are an error of kind Invalid.
+// the options. A type named twice counts once. An unknown type, none at all, or scripts that are too long together are an
+// error of kind Invalid.
 func NewPlan(types []string, o Options) (Plan, error) {
 	p := Plan{options: o.withDefaults()}
 	if len(types) == 0 {
@@ -58,11 +58,12 @@ func NewPlan(types []string, o Options) (Plan, error) {
 	case !validNonce(p.options.Nonce):
 		return Plan{}, fleet.InvalidField("nonce", "must be 32 lower-case hexadecimal digits")
 	}
-	if scriptBytes(p.types) > maxCustomScript {
-		return Plan{}, fleet.InvalidField("types", "the scripts of the custom collectors have more than %d bytes together; ask for fewer at once", maxCustomScript)
-	}
 	p.sections = append(sectionsOf(p.types, p.options.SectionCap), customSections(p.types)...)
-	p.script = buildScript(p.options.Nonce, int64(p.options.Deadline/time.Second), p.sections, p.types...)
+	body := buildBody(p.options.Nonce, int64(p.options.Deadline/time.Second), p.sections, p.types)
+	if len(body) > maxBody {
+		return Plan{}, fleet.InvalidField("types", "the scripts of these types have %d bytes together, and a host takes %d; ask for fewer at once", len(body), maxBody)
+	}
+	p.script = frame(p.options.Nonce, p.sections, body)
 	return p, nil
 }
 

@@ -140,13 +140,13 @@ if [ "$K" = Linux ]; then :
 printf '\n@@%s END %s\n' "$N" "$(date +%s)"
 `
 
-// buildScript returns the whole script: the line that the command waits for, the names of the sections, and the body
-// as one quoted string for the bootstrap.
-func buildScript(nonce string, deadlineSeconds int64, sections []section, types ...Type) []byte {
-	var names []string
+// maxBody bounds the body, which is an argument: Linux takes none of 128 KiB or more.
+const maxBody = 127 << 10
+
+// buildBody returns the body of a script.
+func buildBody(nonce string, deadlineSeconds int64, sections []section, types []Type) string {
 	var functions, calls strings.Builder
 	for _, s := range sections {
-		names = append(names, s.name)
 		if strings.HasPrefix(s.name, sectionPrefix) {
 			continue // runs in a shell of its own
 		}
@@ -164,8 +164,16 @@ func buildScript(nonce string, deadlineSeconds int64, sections []section, types 
 	if strings.Contains(functions.String(), "lim ") {
 		body += bounded
 	}
-	body += functions.String() + strings.NewReplacer("%CALLS%", calls.String(), "%CUSTOM%", custom).Replace(epilogue)
+	return body + functions.String() + strings.NewReplacer("%CALLS%", calls.String(), "%CUSTOM%", custom).Replace(epilogue)
+}
 
+// frame returns the whole script: the line that the command waits for, the names of the sections, and the body as one
+// quoted string for the bootstrap.
+func frame(nonce string, sections []section, body string) []byte {
+	names := make([]string, len(sections))
+	for i, s := range sections {
+		names[i] = s.name
+	}
 	var script strings.Builder
 	fmt.Fprintf(&script, "#BEGIN-%s\n#SECTIONS %s\n", nonce, strings.Join(names, " "))
 	fmt.Fprintf(&script, "rollcall_body='%s'\n", strings.ReplaceAll(body, "'", `'\''`))
