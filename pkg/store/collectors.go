@@ -40,7 +40,8 @@ func (s *Store) AddCollector(ctx context.Context, c fleet.Collector) (fleet.Coll
 	case err != nil:
 		return c, fail(err, "adding a collector")
 	case taken:
-		return c, fleet.InvalidField("name", "there is a collector of that name already").WithCode("name_taken")
+		return c, fleet.Errorf(fleet.Conflict, "there is a collector of that name already").WithCode("name_taken").
+			WithFields(fleet.FieldError{Field: "name", Code: "name_taken", Message: "there is a collector of that name already"})
 	case count >= maxCollectors:
 		return c, fleet.Errorf(fleet.Conflict, "there are %d custom collectors; remove one first", count)
 	}

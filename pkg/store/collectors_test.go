@@ -36,7 +36,7 @@ func TestEveryVersionOfACollectorIsKept(t *testing.T) {
 		t.Fatalf("AddCollector = %+v, %v", added, err)
 	}
 	for _, name := range []string{"certs", "packages"} {
-		if err := inTx(t, s, func(tx *store.Store) error { _, err := tx.AddCollector(ctx, aCollector(name, 0)); return err }); fleet.CodeOf(err) != "name_taken" {
+		if err := inTx(t, s, func(tx *store.Store) error { _, err := tx.AddCollector(ctx, aCollector(name, 0)); return err }); fleet.KindOf(err) != fleet.Conflict || fleet.CodeOf(err) != "name_taken" {
 			t.Errorf("adding %s = %v", name, err)
 		}
 	}

@@ -23,7 +23,7 @@ func TestACustomCollectorFromItsFirstVersionToItsEnd(t *testing.T) {
 	if again.status != http.StatusCreated || again.header.Get("Idempotency-Replayed") == "" {
 		t.Errorf("the same request again = %d %s", again.status, again.body)
 	}
-	if r := b.do(t, call{method: http.MethodPost, path: "/api/v1/collectors", as: "admin", body: body}); r.problem.Code != "name_taken" {
+	if r := b.do(t, call{method: http.MethodPost, path: "/api/v1/collectors", as: "admin", body: body}); r.status != http.StatusConflict || r.problem.Code != "name_taken" {
 		t.Errorf("the name again = %d %s", r.status, r.body)
 	}
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/rollcallhq/rollcall/pkg/client"
 	"github.com/rollcallhq/rollcall/pkg/collector"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/wire"
@@ -84,16 +85,19 @@ func readDefinition(path string) (collector.Definition, error) {
 		return d, err
 	}
 	defer func() { _ = file.Close() }()
-	text, err := io.ReadAll(io.LimitReader(file, maxDefinitionFile))
+	text, err := io.ReadAll(io.LimitReader(file, maxDefinitionFile+1))
 	if err != nil {
 		return d, fmt.Errorf("reading %s: %w", path, err)
+	}
+	if len(text) > maxDefinitionFile {
+		return d, fmt.Errorf("%s has more than %d bytes, which is too much for a definition", path, maxDefinitionFile)
 	}
 	if err := yaml.UnmarshalWithOptions(text, &d, yaml.Strict()); err != nil {
 		return d, fmt.Errorf("%s: %s", path, yaml.FormatError(err, false, true))
 	}
 	if err := d.Check(); err != nil {
-		for _, f := range fleet.FieldsOf(err) {
-			return d, fmt.Errorf("%s: %s: %s", path, f.Field, f.Message)
+		if fields := fleet.FieldsOf(err); len(fields) > 0 {
+			return d, fmt.Errorf("%s: %s: %s", path, fields[0].Field, fields[0].Message)
 		}
 		return d, fmt.Errorf("%s: %w", path, err)
 	}
@@ -115,17 +119,23 @@ func definitionFile(path string) (wire.CollectorDefinition, error) {
 	return sent, json.Unmarshal(encoded, &sent)
 }
 
+// connectWith reads a definition as it is sent, and connects to the server only if there is nothing wrong with it.
+func connectWith(in Invocation, path string) (*client.Client, wire.CollectorDefinition, error) {
+	d, err := definitionFile(path)
+	if err != nil {
+		return nil, d, err
+	}
+	server, err := connect(in)
+	return server, d, err
+}
+
 type collectorsAddCommand struct {
 	File string `arg:"" help:"Definition in YAML or JSON." type:"existingfile"`
 }
 
 // Run adds a collector.
 func (c collectorsAddCommand) Run(ctx context.Context, in Invocation) error {
-	d, err := definitionFile(c.File)
-	if err != nil {
-		return err
-	}
-	server, err := connect(in)
+	server, d, err := connectWith(in, c.File)
 	if err != nil {
 		return err
 	}
@@ -143,11 +153,7 @@ type collectorsUpdateCommand struct {
 
 // Run gives a collector a new definition.
 func (c collectorsUpdateCommand) Run(ctx context.Context, in Invocation) error {
-	d, err := definitionFile(c.File)
-	if err != nil {
-		return err
-	}
-	server, err := connect(in)
+	server, d, err := connectWith(in, c.File)
 	if err != nil {
 		return err
 	}
