@@ -1,11 +1,14 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,12 +31,12 @@ func (Local) Run(ctx context.Context, command string, stdin []byte, options RunO
 	defer stop(nil)
 	stdout, stderr := newSinks(options, func() { stop(errFull) })
 	cmd := localCommand(running, command)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = options.Lead.stdin(stdin, stdout, stderr, running.Done()), stdout, stderr
+	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.WaitDelay = killGrace // for what has left the group and still holds the output open
-	if err := cmd.Start(); err != nil {
+	err := runFed(cmd, options.Lead, stdin, stdout, stderr)
+	if cmd.Process == nil {
 		return output, fleet.Fail(fleet.CodeInternal, err, "phase", phaseSession)
 	}
-	err := cmd.Wait()
 	output.Stdout, output.Stderr = stdout.kept, stderr.kept
 	output.StderrTruncated = stderr.truncated()
 	output.ExitStatus, output.Signal = exitOf(cmd.ProcessState)
@@ -47,6 +50,29 @@ func (Local) Run(ctx context.Context, command string, stdin []byte, options RunO
 	}
 	output.Duration = time.Since(began)
 	return output, localFailure(ctx, output, err)
+}
+
+// runFed runs the command to its end with the lead and then the rest as its standard input.
+func runFed(cmd *exec.Cmd, lead Lead, rest []byte, stdout, stderr *sink) error {
+	if len(lead.Bytes) == 0 {
+		cmd.Stdin = bytes.NewReader(rest)
+		return cmd.Run()
+	}
+	pipe, err := cmd.StdinPipe() // as Stdin, cmd would wait for a reader that waits for what becomes of the lead
+	if err != nil {
+		return err
+	}
+	over := make(chan struct{})
+	input := lead.stdin(rest, stdout, stderr, over)
+	var feeding sync.WaitGroup
+	feeding.Go(func() {
+		_, _ = io.Copy(pipe, input)
+		_ = pipe.Close()
+	})
+	err = cmd.Run()
+	close(over)
+	feeding.Wait()
+	return err
 }
 
 // localCommand returns a command whose whole process group is killed when ctx ends.

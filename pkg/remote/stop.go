@@ -60,9 +60,9 @@ func goneHere(ctx context.Context, stop Stop) bool {
 	defer cancel()
 	stdout, stderr := newSinks(stopOptions(), cancel)
 	cmd := localCommand(ctx, stop.Command)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stop.Lead.stdin(stop.Stdin, stdout, stderr, ctx.Done()), stdout, stderr
+	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.WaitDelay = lastWords
-	return cmd.Run() == nil && saidGone(stdout.kept, stop)
+	return runFed(cmd, stop.Lead, stop.Stdin, stdout, stderr) == nil && saidGone(stdout.kept, stop)
 }
 
 // termination is confirmed if ok.
