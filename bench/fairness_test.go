@@ -17,8 +17,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rollcallhq/rollcall/pkg/collection"
-	"github.com/rollcallhq/rollcall/pkg/embedded"
-	"github.com/rollcallhq/rollcall/pkg/ephemeral"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/queue"
 	"github.com/rollcallhq/rollcall/pkg/store"
@@ -45,16 +43,7 @@ func newCrew(b *testing.B, takes func(fleet.Host) time.Duration) *crew {
 	b.Helper()
 	log := slog.New(slog.DiscardHandler)
 	s, pool := storetest.Pool(b)
-	server, err := embedded.RedisForTests(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = server.Stop(context.WithoutCancel(b.Context())) })
-	client, err := ephemeral.Open(server.URL(), ephemeral.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = client.Close() })
+	client := openRedis(b)
 	q := queue.New(client)
 	c := &crew{
 		store: s, pool: pool, takes: takes, collections: collection.New(collection.Config{Store: s, Queue: q, Log: log}),

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rollcallhq/rollcall/pkg/collection"
@@ -96,10 +97,9 @@ type road struct {
 	collections *collection.Service
 }
 
-func newRoad(b *testing.B, simulated *simulate.Fleet) *road {
+// openRedis returns a client of a Redis of the benchmark's own.
+func openRedis(b *testing.B) redis.UniversalClient {
 	b.Helper()
-	log := slog.New(slog.DiscardHandler)
-	s, _ := storetest.Pool(b)
 	server, err := embedded.RedisForTests(b.Context())
 	if err != nil {
 		b.Fatal(err)
@@ -110,6 +110,14 @@ func newRoad(b *testing.B, simulated *simulate.Fleet) *road {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+func newRoad(b *testing.B, simulated *simulate.Fleet) *road {
+	b.Helper()
+	log := slog.New(slog.DiscardHandler)
+	s, _ := storetest.Pool(b)
+	client := openRedis(b)
 	keys := importInto(b, s, simulated)
 	q := queue.New(client)
 	worker := collection.NewWorker(collection.WorkerConfig{

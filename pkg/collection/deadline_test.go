@@ -1,50 +1,14 @@
 package collection_test
 
 import (
-	"net"
-	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/needs"
 	"github.com/rollcallhq/rollcall/pkg/simulate"
 )
-
-// blackHole returns an address from which nothing is heard: a listener whose backlog is full drops what comes.
-func blackHole(t *testing.T) string {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = syscall.Close(fd) })
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Listen(fd, 0); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	bound, ok := name.(*syscall.SockaddrInet4)
-	if !ok {
-		t.Fatalf("the listener is at %v", name)
-	}
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(bound.Port))
-	for range 8 {
-		conn, err := net.DialTimeout("tcp", address, 200*time.Millisecond)
-		if err != nil {
-			return address
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-	}
-	t.Fatal("the backlog of the listener does not fill")
-	return ""
-}
 
 // TestTheDeadlineHoldsInEveryPhase lets a host hang wherever it can, with a deadline that is shorter than every other
 // patience, of which that of connecting is the shortest.
@@ -56,7 +20,7 @@ func TestTheDeadlineHoldsInEveryPhase(t *testing.T) {
 		address   func(*testing.T) string // instead of the simulated host
 		phase     string
 	}{
-		{"dialling a black hole", simulate.Behaviour{}, blackHole, "connect"},
+		{"dialling a black hole", simulate.Behaviour{}, func(t *testing.T) string { t.Helper(); return needs.BlackHole(t).String() }, "connect"},
 		{"a port that says nothing", simulate.Behaviour{Fault: simulate.FaultMute}, nil, "banner"},
 		{"a login that is never answered", simulate.Behaviour{}, func(t *testing.T) string { t.Helper(); return startHesitant(t) }, "login"},
 		{"a command that never begins", simulate.Behaviour{Fault: simulate.FaultHang}, nil, "run"},

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"net"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 
 	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/needs"
 	"github.com/rollcallhq/rollcall/pkg/remote"
 )
 
@@ -115,7 +115,7 @@ func TestDialToNobody(t *testing.T) {
 		{"what cannot be a name", "not a name", 22, fleet.CodeDNSFailed},
 		{"an empty address is not this machine", "", 22, fleet.CodeDNSFailed},
 		{"a port out of range", "127.0.0.1", 70000, fleet.CodeDNSFailed},
-		{"a port whose queue is full", "127.0.0.1", fullPort(t), fleet.CodeTCPTimeout},
+		{"a port whose queue is full", "127.0.0.1", int(needs.BlackHole(t).Port()), fleet.CodeTCPTimeout},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -127,40 +127,6 @@ func TestDialToNobody(t *testing.T) {
 			wantCode(t, err, tt.want)
 		})
 	}
-}
-
-// fullPort returns a port that drops whoever wants to connect, as a firewall does: its accept queue is full.
-func fullPort(t *testing.T) int {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = syscall.Close(fd) })
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Listen(fd, 0); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	inet, ok := name.(*syscall.SockaddrInet4)
-	if !ok {
-		t.Fatalf("name = %v, want an IPv4 address", name)
-	}
-	address := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: inet.Port}
-	for range 16 {
-		conn, err := net.DialTimeout("tcp", address.String(), 200*time.Millisecond)
-		if err != nil {
-			return address.Port
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-	}
-	t.Fatal("the accept queue does not fill up")
-	return 0
 }
 
 func TestDialEndsWithItsContext(t *testing.T) {
