@@ -131,38 +131,13 @@ func (p process) leader(t *testing.T) (shell, server process) {
 	return shells[0], servers[0]
 }
 
-func currentUser(t *testing.T) string {
+func currentUser(t testing.TB) string {
 	t.Helper()
 	me, err := user.Current()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return me.Username
-}
-
-// plainUser returns somebody who is not root and can log in to the sshd of the test.
-func plainUser(t *testing.T) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		return currentUser(t)
-	}
-	passwd, err := os.ReadFile("/etc/passwd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	shadow, err := os.ReadFile("/etc/shadow")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(passwd)) {
-		fields := strings.Split(strings.TrimSpace(line), ":")
-		locked := strings.Contains("\n"+string(shadow), "\n"+fields[0]+":!") // which sshd refuses without PAM
-		if len(fields) == 7 && fields[2] != "0" && !locked && (fields[6] == "/bin/bash" || fields[6] == "/bin/sh") {
-			return fields[0]
-		}
-	}
-	needs.Lacking(t, "no account but root can log in on this machine")
-	return ""
 }
 
 // A network lies between the worker and a host, and can swallow everything.
@@ -227,18 +202,18 @@ func TestCancelEndsWhatRunsOnTheHost(t *testing.T) {
 	nothing := func(*testing.T, process, *network) {}
 	tests := []struct {
 		name   string
-		user   func(*testing.T) string
+		user   func(testing.TB) string
 		config []string
 		before func(t *testing.T, stuck process, lan *network)
 		want   fleet.Termination
 	}{
 		{"as root, whom sshd sends no signals", currentUser, nil, nothing, fleet.TerminationConfirmed},
-		{"as a plain user", plainUser, nil, nothing, fleet.TerminationConfirmed},
-		{"as a plain user with one session at a time", plainUser, []string{"MaxSessions 1"}, nothing, fleet.TerminationConfirmed},
+		{"as a plain user", needs.PlainUser, nil, nothing, fleet.TerminationConfirmed},
+		{"as a plain user with one session at a time", needs.PlainUser, []string{"MaxSessions 1"}, nothing, fleet.TerminationConfirmed},
 		{"with the script stopped, whom KILL reaches all the same", currentUser, nil, func(_ *testing.T, p process, _ *network) {
 			freeze(-p.group)
 		}, fleet.TerminationConfirmed},
-		{"as a plain user with the script stopped", plainUser, nil, func(_ *testing.T, p process, _ *network) {
+		{"as a plain user with the script stopped", needs.PlainUser, nil, func(_ *testing.T, p process, _ *network) {
 			freeze(-p.group)
 		}, fleet.TerminationConfirmed},
 		{"with sshd stopped, which then passes on nothing", currentUser, nil, func(t *testing.T, p process, _ *network) {

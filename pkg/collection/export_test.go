@@ -25,6 +25,12 @@ func SetAges(w *Sweeper, silence, rung, stuck time.Duration) {
 	w.ages = ages{silence: silence, rung: rung, stuck: stuck, completed: stuck}
 }
 
+// LiveInRealTime lets w live at the pace that it has outside of tests.
+func LiveInRealTime(w *Worker) { w.pace = realPace() }
+
+// SweepInRealTime lets w call lost what it calls so outside of tests.
+func SweepInRealTime(w *Sweeper) { w.ages = realAges() }
+
 // SetPatience says how long s waits for the queue before it answers that a collection is delayed.
 func SetPatience(s *Service, d time.Duration) { s.patience = d }
 

@@ -22,7 +22,7 @@ func asInLife(database *tap) func(*collection.WorkerConfig, *collection.Worker) 
 	return func(c *collection.WorkerConfig, w *collection.Worker) {
 		c.Store = database.Store
 		if w != nil {
-			collection.SetPace(w, time.Second, 4*time.Second, time.Second)
+			collection.LiveInRealTime(w)
 		}
 	}
 }

@@ -30,7 +30,7 @@ func doomedRig(t *testing.T, o simulate.Options, d doomed) (*rig, redis.Universa
 	r := newRig(t, client)
 	sims, _ := r.simulated(o)
 	for range 2 {
-		r.sweeper(func(w *collection.Sweeper) { collection.SetAges(w, collection.Silence, 5*time.Second, 4*time.Second) })
+		r.sweeper(collection.SweepInRealTime)
 	}
 	d.Database, d.Redis, d.Keys = r.pool.Config().ConnString(), server.URL(), r.openText
 	return r, client, sims, d
@@ -98,7 +98,7 @@ func TestAWorkerIsKilledAtEachStep(t *testing.T) {
 			died := time.Now()
 			w, _ := r.worker(func(_ *collection.WorkerConfig, w *collection.Worker) {
 				if w != nil {
-					collection.SetPace(w, time.Second, 4*time.Second, time.Second)
+					collection.LiveInRealTime(w)
 				}
 			})
 			r.serve(client, w)
@@ -143,7 +143,7 @@ func TestTheTakeoverOfAKilledWorkersHosts(t *testing.T) { //nolint:paralleltest 
 	w, _ := r.worker(func(c *collection.WorkerConfig, w *collection.Worker) {
 		c.Self.Slots = 2 * hosts
 		if w != nil {
-			collection.SetPace(w, time.Second, 4*time.Second, time.Second)
+			collection.LiveInRealTime(w)
 		}
 	})
 	r.serveWith(client, w, 2*hosts)

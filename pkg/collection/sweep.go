@@ -43,6 +43,10 @@ type ages struct {
 	silence, rung, stuck, completed time.Duration
 }
 
+func realAges() ages {
+	return ages{silence: Silence, rung: rungAge, stuck: stuckAge, completed: completedAge}
+}
+
 type suspicion struct {
 	state queue.State
 	since time.Time
@@ -52,7 +56,7 @@ type suspicion struct {
 func NewSweeper(s *store.Store, q *queue.Queue, log *slog.Logger, metrics prometheus.Registerer) *Sweeper {
 	w := &Sweeper{
 		Store: s, Queue: q, Log: log, suspect: map[string]suspicion{},
-		ages: ages{silence: Silence, rung: rungAge, stuck: stuckAge, completed: completedAge},
+		ages: realAges(),
 		actions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rollcall_sweep_actions_total", Help: "What the relay and the sweep did to how many tasks.",
 		}, []string{"action"}),

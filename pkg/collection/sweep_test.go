@@ -117,7 +117,7 @@ func TestTasksOfAWorkerThatVanishedAreTakenOver(t *testing.T) {
 	}
 	w, _ := r.worker()
 	r.serve(client, w)
-	r.sweeper(func(w *collection.Sweeper) { collection.SetAges(w, collection.Silence, 5*time.Second, 4*time.Second) }) // as it is in life
+	r.sweeper(collection.SweepInRealTime)
 	r.succeeds(c)
 	// Eight seconds are promised, and a machine that is busy with other tests adds to them; the queue's own recovery
 	// would take a minute.

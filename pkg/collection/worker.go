@@ -34,6 +34,10 @@ type pace struct {
 	beat, fence, stray, retry time.Duration
 }
 
+func realPace() pace {
+	return pace{beat: beatEvery, fence: selfFence, stray: strayAge, retry: retryBase}
+}
+
 // Silence is how long a worker must not have been seen before its tasks are taken over.
 const Silence = 5500 * time.Millisecond
 
@@ -70,7 +74,7 @@ func NewWorker(c WorkerConfig) *Worker {
 	w := &Worker{
 		WorkerConfig: c, metrics: newWorkerMetrics(c.Metrics), running: map[uuid.UUID]context.CancelCauseFunc{},
 		born: time.Now().Add(-24 * time.Hour),
-		pace: pace{beat: beatEvery, fence: selfFence, stray: strayAge, retry: retryBase},
+		pace: realPace(),
 	}
 	w.fence = time.AfterFunc(time.Hour, func() { w.stopAll(errFenced) })
 	w.fence.Stop()

@@ -352,7 +352,7 @@ func TestAWorkerThatCannotBeatStopsBeforeOthersTakeOver(t *testing.T) {
 	w, _ := r.worker(func(c *collection.WorkerConfig, w *collection.Worker) {
 		c.Store = database.Store
 		if w != nil { // as it is in life
-			collection.SetPace(w, time.Second, 4*time.Second, time.Second)
+			collection.LiveInRealTime(w)
 		}
 	})
 	id, messages := r.request(time.Minute, []string{"os"}, hosts...)

@@ -260,15 +260,15 @@ func TestScriptsThatAreTooLongTogetherAreRefused(t *testing.T) {
 	long := strings.Repeat("#", 30<<10)
 	o := collector.Options{}
 	var names []string
-	for _, name := range []string{"one_", "two_", "three_", "four_"} {
+	for _, name := range []string{"one_", "two_", "three_", "four_", "five_"} {
 		o.Custom = append(o.Custom, customType(t, definition(name, long)))
 		names = append(names, name)
 	}
-	if _, err := collector.NewPlan(names[:3], o); err != nil {
-		t.Errorf("three of 30 KiB: %v", err)
+	if _, err := collector.NewPlan(names[:4], o); err != nil {
+		t.Errorf("four of 30 KiB: %v", err)
 	}
 	if _, err := collector.NewPlan(names, o); fleet.KindOf(err) != fleet.Invalid {
-		t.Errorf("four of 30 KiB: %v", err)
+		t.Errorf("five of 30 KiB: %v", err)
 	}
 }
 

@@ -156,31 +156,6 @@ func me(t *testing.T) string {
 	return current.Username
 }
 
-// plainUser returns somebody who is not root and can log in to the sshd of the test.
-func plainUser(t *testing.T) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		return me(t)
-	}
-	passwd, err := os.ReadFile("/etc/passwd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	shadow, err := os.ReadFile("/etc/shadow")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(passwd)) {
-		fields := strings.Split(strings.TrimSpace(line), ":")
-		locked := strings.Contains("\n"+string(shadow), "\n"+fields[0]+":!") // which sshd refuses without PAM
-		if len(fields) == 7 && fields[2] != "0" && !locked && (fields[6] == "/bin/bash" || fields[6] == "/bin/sh") {
-			return fields[0]
-		}
-	}
-	needs.Lacking(t, "no account but root can log in on this machine")
-	return ""
-}
-
 func (s *sshd) target(credential remote.Credential) remote.Target {
 	return remote.Target{Address: "127.0.0.1", Port: s.port, Credential: credential, Verify: trustAny}
 }
@@ -299,10 +274,10 @@ func TestOpenSSHCommandIsKilled(t *testing.T) {
 	s := startSSHD(t, nil)
 	tests := []struct {
 		name string
-		user func(*testing.T) string
+		user func(testing.TB) string
 		want fleet.Termination
 	}{
-		{"a plain user's command dies and is known to", plainUser, remote.TerminationConfirmed},
+		{"a plain user's command dies and is known to", needs.PlainUser, remote.TerminationConfirmed},
 		{"root's command: sshd ignores the signal, and we say so", root, remote.TerminationUnconfirmed},
 	}
 	for _, tt := range tests {
@@ -327,7 +302,7 @@ func TestOpenSSHCommandIsKilled(t *testing.T) {
 	}
 }
 
-func root(t *testing.T) string {
+func root(t testing.TB) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("only root's sshd lets root log in")
