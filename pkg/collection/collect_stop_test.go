@@ -131,11 +131,11 @@ func (p process) leader(t *testing.T) (shell, server process) {
 	return shells[0], servers[0]
 }
 
-func currentUser(t testing.TB) string {
-	t.Helper()
+func currentUser(tb testing.TB) string {
+	tb.Helper()
 	me, err := user.Current()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return me.Username
 }

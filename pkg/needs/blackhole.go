@@ -33,8 +33,9 @@ func BlackHole(tb testing.TB) netip.AddrPort {
 		tb.Fatalf("the listener is at %v, want an IPv4 address", name)
 	}
 	address := netip.AddrPortFrom(loopback, uint16(bound.Port)) //nolint:gosec // a port
+	dialer := net.Dialer{Timeout: 200 * time.Millisecond}
 	for range 16 {
-		conn, err := net.DialTimeout("tcp", address.String(), 200*time.Millisecond)
+		conn, err := dialer.DialContext(tb.Context(), "tcp", address.String())
 		if err != nil {
 			return address
 		}

@@ -22,8 +22,8 @@ func TestWhatIsLackingIsAFailureInCIAlone(t *testing.T) { //nolint:paralleltest 
 	for _, ci := range []string{"", "true"} {
 		t.Setenv("CI", ci)
 		for name, lack := range map[string]func(testing.TB){
-			"a program": func(tb testing.TB) { needs.Program(tb, "no-such-program", "nothing") },
-			"anything":  func(tb testing.TB) { needs.Lacking(tb, "nothing") },
+			"a program": func(tb testing.TB) { tb.Helper(); needs.Program(tb, "no-such-program", "nothing") },
+			"anything":  func(tb testing.TB) { tb.Helper(); needs.Lacking(tb, "nothing") },
 		} {
 			r := &record{TB: t}
 			if lack(r); r.failed != (ci != "") || r.skipped == r.failed {
@@ -33,7 +33,7 @@ func TestWhatIsLackingIsAFailureInCIAlone(t *testing.T) { //nolint:paralleltest 
 	}
 }
 
-func TestAProgramIsFoundInPath(t *testing.T) { //nolint:paralleltest // as above
+func TestAProgramIsFoundInPath(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("PATH", dir)
 	path := filepath.Join(dir, "here")

@@ -302,11 +302,9 @@ func TestOpenSSHCommandIsKilled(t *testing.T) {
 	}
 }
 
-func root(t testing.TB) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root's sshd lets root log in")
-	}
+func root(tb testing.TB) string {
+	tb.Helper()
+	needs.Root(tb, "be let in as root")
 	return "root"
 }
 
