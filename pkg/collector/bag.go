@@ -1,6 +1,8 @@
 package collector
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"math"
 	"slices"
 	"strconv"
@@ -102,6 +104,35 @@ func scaled(s string, factor int64) *int64 {
 		return nil
 	}
 	return new(*v * factor)
+}
+
+// instant reads a time in Unix seconds, up to the end of the year 9999; anything else is nil.
+func instant(s string) *int64 { return atMost(number(s), 253402300799) }
+
+// numberID reads a number of which the kernel has 32 bits, as of a user or a group; anything else is nil.
+func numberID(s string) *int64 { return atMost(number(s), math.MaxUint32) }
+
+// atMost returns v, and nil if that is more than the limit.
+func atMost(v *int64, limit int64) *int64 {
+	if v == nil || *v > limit {
+		return nil
+	}
+	return v
+}
+
+// percent reads a decimal fraction from 0 to 100; anything else is nil.
+func percent(s string) *float64 {
+	v := decimal(s)
+	if v == nil || *v > 100 {
+		return nil
+	}
+	return v
+}
+
+// isDigest reports whether s is a SHA-256 as tools print it: in hexadecimal, in lower case.
+func isDigest(s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) == sha256.Size && s == strings.ToLower(s)
 }
 
 // decimal reads a finite decimal fraction that is not negative; anything else is nil.

@@ -65,7 +65,7 @@ func disksOf(t *testing.T, timedOut string, change func(map[string]string)) coll
 		"mounts": "/dev/sda1 / ext4 rw 0 0\n/dev/sda2 /mnt/a.b ext4 rw 0 0\n",
 		"df":     "#blocks\n/dev/sda1 100 50 40 50% /\n/dev/sda2 7 5 2 50% /mnt/a.b\n#inodes\n/dev/sda1 10 5 5 50% /\n/dev/sda2 10 5 5 50% /mnt/a.b\n",
 		"blk":    "sda/size:2048\n",
-		"lvm":    "#vgs\n" + `{"report":[{"vg":[{"vg_name":"data","vg_size":"4096"}]}]}` + "\n",
+		"lvm":    "#pvs\n" + `{"report":[{"pv":[]}]}` + "\n#vgs\n" + `{"report":[{"vg":[{"vg_name":"data","vg_size":"4096"}]}]}` + "\n#lvs\n" + `{"report":[{"lv":[]}]}` + "\n",
 	}
 	change(sections)
 	p := plan(t, collector.Options{Nonce: recordedNonce}, "disks")
@@ -117,7 +117,9 @@ func TestCarryingOverTellsWhatIsGoneFromWhatCouldNotBeTold(t *testing.T) {
 		},
 		{
 			"with permission a volume group that is gone is gone", "",
-			func(s map[string]string) { s["lvm"] = "" },
+			func(s map[string]string) {
+				s["lvm"] = strings.Replace(s["lvm"], `{"vg_name":"data","vg_size":"4096"}`, "", 1)
+			},
 			map[string]any{"lvm.vgs.data": nil},
 		},
 		{

@@ -66,7 +66,7 @@ func readCPU(r *reader) (facts, metrics any) {
 	}
 	f.setTopology(b, all)
 	for path, lines := range b.files {
-		if name, found := strings.CutPrefix(path, "vulnerabilities/"); found && len(lines) > 0 {
+		if name, found := strings.CutPrefix(path, "vulnerabilities/"); found && len(lines) > 0 && isWord(name) {
 			f.Vulnerabilities[name] = strings.TrimSpace(lines[0])
 		}
 	}
@@ -210,7 +210,7 @@ func readCPUMetrics(r *reader, b bag, processors string) cpuMetrics {
 		m.ProcsRunning, m.ProcsTotal = number(running), number(total)
 	}
 	if m.Load1 == nil {
-		r.lack(ReasonNoPermission, "load1", "load5", "load15")
+		r.lack(ReasonDenied, "load1", "load5", "load15", "procs_running", "procs_total")
 	}
 	m.MHzCurrent = currentMHz(b, processors)
 	return m

@@ -48,10 +48,10 @@ func readBlocks(r *reader) (map[string]blockFacts, map[string]string) {
 			continue
 		}
 		if disk, part, isPart := strings.Cut(dir, "/"); isPart {
-			if b.has(dir + "/partition") {
+			if b.has(dir+"/partition") && isWord(disk) && isWord(part) {
 				devices[part] = readPartition(b, disk, part)
 			}
-		} else if d := readDisk(b, dir); d != nil {
+		} else if d := readDisk(b, dir); d != nil && isWord(dir) {
 			devices[dir] = d
 		}
 	}

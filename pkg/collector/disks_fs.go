@@ -53,7 +53,7 @@ func readMounts(r *reader, table string) mountTable {
 	passing := regexp.MustCompile(passingMounts)
 	for line := range strings.Lines(table) {
 		fields := strings.Fields(line)
-		if len(fields) < 4 {
+		if len(fields) < 4 || strings.TrimSpace(unescapeMount(fields[1])) == "" {
 			if len(fields) > 0 {
 				r.lose(ReasonParseFailed, "filesystems")
 				r.warn("section mounts: not a mount")

@@ -45,7 +45,7 @@ func readMD(r *reader) (map[string]mdFacts, map[string]mdMetrics) {
 	for _, line := range b.files["/proc/mdstat"] {
 		name, rest, found := strings.Cut(line, " : ")
 		switch {
-		case found && strings.HasPrefix(name, "md"):
+		case found && strings.HasPrefix(name, "md") && isWord(name):
 			current = name
 			facts[name], metrics[name] = readArray(name, strings.Fields(rest)), mdMetrics{}
 			continue
@@ -63,7 +63,7 @@ func readMD(r *reader) (map[string]mdFacts, map[string]mdMetrics) {
 			f.State = "degraded"
 		}
 		if p := progress.FindStringSubmatch(line); p != nil {
-			m.Sync, m.SyncPercent = text(p[1]), decimal(p[2])
+			m.Sync, m.SyncPercent = text(p[1]), percent(p[2])
 		}
 		facts[current], metrics[current] = f, m
 	}
@@ -92,12 +92,17 @@ func readArray(name string, words []string) mdFacts {
 	return f
 }
 
-// readZFS reads the list of pools in exact numbers.
+// readZFS reads the list of pools in exact numbers. The facts are nil where the kernel has ZFS and the host no tool.
 func readZFS(r *reader) (map[string]zfsFacts, map[string]zfsMetrics) {
 	facts, metrics := map[string]zfsFacts{}, map[string]zfsMetrics{}
-	for line := range strings.Lines(r.section("zfs", "zfs_pools")) {
-		fields := strings.Split(strings.TrimSpace(line), "\t")
-		if len(fields) != 5 {
+	out := r.section("zfs", "zfs_pools")
+	if hasLine(out, "#missing") {
+		r.lack(ReasonToolMissing, "zfs_pools")
+		return nil, metrics
+	}
+	for line := range strings.Lines(out) {
+		fields := strings.Split(strings.TrimRight(line, "\r\n"), "\t")
+		if len(fields) != 5 || !isWord(fields[0]) {
 			r.lose(ReasonParseFailed, "zfs_pools")
 			continue
 		}
@@ -115,7 +120,7 @@ func readBtrfs(r *reader) map[string]btrfsFacts {
 	b := readBag(r.section("btrfs", "btrfs"))
 	devices := map[string][]string{}
 	for path := range b.exists {
-		if uuid, device, found := strings.Cut(path, "/devices/"); found {
+		if uuid, device, found := strings.Cut(path, "/devices/"); found && isWord(uuid) && isWord(device) {
 			devices[uuid] = append(devices[uuid], device)
 		}
 	}

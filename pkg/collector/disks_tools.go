@@ -112,6 +112,15 @@ func readLVM(r *reader) lvmFacts {
 	}
 	f := lvmFacts{PVs: map[string]pvFacts{}, VGs: map[string]vgFacts{}, LVs: map[string]lvFacts{}}
 	parts := splitParts(out, "pvs", "vgs", "lvs")
+	switch _, asked := parts["pvs"]; {
+	case asked:
+	case strings.TrimSpace(out) != "":
+		r.lose(ReasonParseFailed, "lvm")
+		return lvmFacts{}
+	default: // nobody to ask, unless the section has said why
+		r.lack(ReasonToolMissing, "lvm")
+		return lvmFacts{}
+	}
 	for _, row := range lvmRows(r, parts["pvs"], "pv") {
 		f.PVs[row["pv_name"]] = pvFacts{
 			Name: row["pv_name"], VG: text(row["vg_name"]), Size: number(row["pv_size"]), Free: number(row["pv_free"]),
@@ -133,22 +142,32 @@ func readLVM(r *reader) lvmFacts {
 	return f
 }
 
-// lvmRows returns the rows of one of LVM's reports in JSON, all of whose values are strings.
+// lvmRows returns the rows of one of LVM's reports in JSON, all of whose values are strings. One without a row is JSON as
+// well: where there is nothing, LVM has refused to answer.
 func lvmRows(r *reader, out, kind string) []map[string]string {
-	if strings.TrimSpace(out) == "" {
-		return nil
-	}
 	var answer struct {
 		Report []map[string][]map[string]string `json:"report"`
 	}
-	if err := json.Unmarshal([]byte(out), &answer); err != nil {
-		r.lose(ReasonParseFailed, "lvm")
-		r.warn("section lvm: parse_failed")
-		return nil
+	reason := ReasonParseFailed
+	if strings.TrimSpace(out) == "" {
+		reason = ReasonDenied
 	}
 	var rows []map[string]string
+	if err := json.Unmarshal([]byte(out), &answer); err != nil {
+		if r.reasonFor("lvm") == "" {
+			r.lose(reason, "lvm")
+			r.warn("section lvm: " + reason)
+		}
+		return nil
+	}
 	for _, report := range answer.Report {
-		rows = append(rows, report[kind]...)
+		for _, row := range report[kind] {
+			if !isWord(row[kind+"_name"]) {
+				r.lose(ReasonParseFailed, "lvm")
+				continue
+			}
+			rows = append(rows, row)
+		}
 	}
 	return rows
 }

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"math"
 	"strings"
 )
 
@@ -102,7 +103,7 @@ func readMemory(r *reader) (facts, metrics any) {
 		f.Zswap = &zswapFacts{
 			Enabled:        flag(b.first("/sys/module/zswap/parameters/enabled")),
 			Compressor:     text(b.first("/sys/module/zswap/parameters/compressor")),
-			MaxPoolPercent: number(b.first("/sys/module/zswap/parameters/max_pool_percent")),
+			MaxPoolPercent: atMost(number(b.first("/sys/module/zswap/parameters/max_pool_percent")), 100),
 		}
 	}
 	m := readMemoryMetrics(b, total)
@@ -199,9 +200,9 @@ func readPressure(lines []string) pressureMetrics {
 		}
 		switch fields[0] {
 		case "some":
-			m.Some = decimal(value)
+			m.Some = percent(value)
 		case "full":
-			m.Full = decimal(value)
+			m.Full = percent(value)
 		}
 	}
 	return m
@@ -217,7 +218,9 @@ func readSwaps(b bag) (map[string]swapDevice, map[string]*int64) {
 		}
 		path := unescapeMount(fields[0])
 		d := swapDevice{Path: path, Type: text(fields[1]), Size: scaled(fields[2], 1024)}
-		d.Priority = signed(fields[4])
+		if d.Priority = signed(fields[4]); d.Priority != nil && (*d.Priority < math.MinInt32 || *d.Priority > math.MaxInt32) {
+			d.Priority = nil
+		}
 		devices[path], used[path] = d, scaled(fields[3], 1024)
 	}
 	return devices, used
@@ -228,7 +231,7 @@ func readZram(b bag) map[string]zramFacts {
 	out := map[string]zramFacts{}
 	for path := range b.files {
 		name, found := strings.CutSuffix(path, "/disksize")
-		if !found {
+		if !found || !isWord(name) {
 			continue
 		}
 		size := number(b.first(path))

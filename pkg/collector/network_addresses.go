@@ -79,8 +79,10 @@ func addressesFromJSON(out string) ([]address, error) {
 	var list []address
 	for _, l := range links {
 		for _, i := range l.Infos {
-			if i.Local == "" {
-				continue // old versions print empty objects for what they filter out
+			// Old versions print empty objects for what they filter out.
+			ip, err := netip.ParseAddr(i.Local)
+			if err != nil || ip.Is6() != (i.Family == familyV6) || !ip.Is6() && i.Family != familyV4 || i.PrefixLen < 0 || i.PrefixLen > int64(ip.BitLen()) {
+				continue
 			}
 			list = append(list, address{dev: l.Name, addressFacts: addressFacts{
 				Family: i.Family, Address: i.Local, PrefixLen: i.PrefixLen, Scope: text(i.Scope), Broadcast: text(i.Broadcast),

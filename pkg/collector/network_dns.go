@@ -1,7 +1,6 @@
 package collector
 
 import (
-	"crypto/sha256"
 	"slices"
 	"strings"
 )
@@ -29,7 +28,7 @@ func readDNS(r *reader) (dnsFacts, *string) {
 		f.Source = new("systemd-resolved")
 	}
 	sum, _, _ := strings.Cut(b.values["hosts_sha256"], " ")
-	if len(sum) != 2*sha256.Size {
+	if !isDigest(sum) {
 		r.lack(ReasonToolMissing, "hosts_file_sha256")
 		return f, nil
 	}

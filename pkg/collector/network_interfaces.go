@@ -82,7 +82,7 @@ func readInterfaces(r *reader, b bag) (map[string]interfaceFacts, map[string]int
 	}
 	for _, path := range slices.Sorted(maps.Keys(b.files)) {
 		name, found := strings.CutSuffix(path, "/ifindex")
-		if !found || strings.Contains(name, "/") {
+		if !found || strings.Contains(name, "/") || !isWord(name) {
 			continue
 		}
 		if kind := passing.FindStringSubmatch(name); kind != nil {
@@ -199,12 +199,13 @@ func interfaceType(b bag, name, kind string) string {
 
 // vlanID returns the number of a VLAN by ip, else by /proc/net/vlan/config, whose lines are "eth0.5 | 5 | eth0".
 func vlanID(b bag, name string, link ipLink) *int64 {
-	if id := number(link.Info.Data.ID.String()); id != nil {
+	const most = 4095
+	if id := atMost(number(link.Info.Data.ID.String()), most); id != nil {
 		return id
 	}
 	for _, line := range b.files["/proc/net/vlan/config"] {
 		if fields := strings.Split(line, "|"); len(fields) == 3 && strings.TrimSpace(fields[0]) == name {
-			return number(fields[1])
+			return atMost(number(fields[1]), most)
 		}
 	}
 	return nil

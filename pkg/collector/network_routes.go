@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"encoding/json"
+	"math"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -97,7 +98,7 @@ func routesFromJSON(out, family string) ([]routeFacts, error) {
 	var routes []routeFacts
 	for _, l := range lines {
 		table := cmp.Or(strings.Trim(string(l.Table), `"`), "main")
-		if table == "local" || l.Dst == "" || l.Type == "multicast" {
+		if table == "local" || l.Dst == "" || l.Type == "multicast" || l.Metric < 0 || l.Metric > math.MaxUint32 {
 			continue
 		}
 		f := routeFacts{
@@ -135,7 +136,7 @@ func procRoutes(lines []string) []routeFacts {
 		dst, ok1 := hexIPv4(f[1])
 		gateway, ok2 := hexIPv4(f[2])
 		mask, ok3 := hexIPv4(f[7])
-		metric := number(f[6])
+		metric := numberID(f[6])
 		if !ok1 || !ok2 || !ok3 || metric == nil {
 			continue
 		}

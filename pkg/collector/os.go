@@ -145,7 +145,7 @@ func utcOffset(s string) *int64 {
 		return nil
 	}
 	hours, minutes := number(s[1:3]), number(s[3:5])
-	if hours == nil || minutes == nil || *minutes > 59 {
+	if hours == nil || minutes == nil || *hours > 25 || *minutes > 59 {
 		return nil
 	}
 	seconds := *hours*3600 + *minutes*60
@@ -162,7 +162,7 @@ func installedAt(b bag) *int64 {
 	made, _, _ := strings.Cut(b.values["born:/lost+found"], "|")
 	written, born, _ := strings.Cut(b.values["born:/etc/machine-id"], "|")
 	for _, seconds := range []string{made, born, written} {
-		if at := number(seconds); at != nil && *at > earliest {
+		if at := instant(seconds); at != nil && *at > earliest {
 			return at
 		}
 	}
@@ -209,11 +209,18 @@ func (m *osMetrics) setClock(r *reader, b bag) {
 	}
 	for line := range b.exists {
 		if at, found := strings.CutPrefix(line, "btime "); found {
-			m.BootTime = number(at)
+			m.BootTime = instant(at)
 		}
 	}
+	// Everybody may read these. Where nobody may, the machine keeps them from root as well, as a container does.
 	if m.UptimeSeconds == nil {
-		r.lack(ReasonNoPermission, "uptime_seconds")
+		r.lack(ReasonDenied, "uptime_seconds")
+	}
+	if m.BootTime == nil {
+		r.lack(ReasonDenied, "boot_time")
+	}
+	if m.BootID == nil {
+		r.lack(ReasonDenied, "boot_id")
 	}
 }
 

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -211,14 +212,21 @@ func readSecurity(r *reader, b bag) securityFacts {
 	if f.AppArmor == nil {
 		f.AppArmor = new(false)
 	}
+	if f.FIPS == nil { // the kernel was built without it
+		r.lack(ReasonNotApplicable, "security.fips")
+	}
 	f.SecureBoot = flag(b.values["secure_boot"])
 	if f.SecureBoot == nil {
 		r.lack(ReasonNotApplicable, "security.secure_boot")
 	}
 	// The file lists every mode and brackets the one that holds.
 	if _, rest, found := strings.Cut(b.first("/sys/kernel/security/lockdown"), "["); found {
-		mode, _, _ := strings.Cut(rest, "]")
-		f.Lockdown = text(mode)
+		if mode, _, _ := strings.Cut(rest, "]"); slices.Contains([]string{"none", "integrity", "confidentiality"}, mode) {
+			f.Lockdown = &mode
+		}
+	}
+	if f.Lockdown == nil { // the kernel does not have it, or nobody has mounted where it tells
+		r.lack(ReasonNotApplicable, "security.lockdown")
 	}
 	return f
 }

@@ -246,7 +246,7 @@ func timeOf(t *int64) int64 {
 
 // later returns the later of two times in Unix seconds, of which each may be unknown.
 func later(a *int64, text string) *int64 {
-	b := number(text)
+	b := instant(text)
 	if a == nil || b != nil && *b > *a {
 		return b
 	}

@@ -129,7 +129,7 @@ func readListTimes(out string) map[string]*int64 {
 	for line := range strings.Lines(out) {
 		at, file, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if name, found := strings.CutSuffix(file, ".list"); found {
-			times[name] = number(at)
+			times[name] = instant(at)
 		}
 	}
 	return times

@@ -89,7 +89,7 @@ func readPacman(out string, cut bool) (list []packageFacts, bad int) {
 	for _, fields := range records {
 		p := packageFacts{
 			Manager: managerPacman, Name: fields["NAME"], Arch: text(fields["ARCH"]), Status: pkgInstalled, Vendor: text(fields["PACKAGER"]),
-			SourceName: text(fields["BASE"]), Size: number(fields["SIZE"]), InstalledAt: number(fields["INSTALLDATE"]),
+			SourceName: text(fields["BASE"]), Size: number(fields["SIZE"]), InstalledAt: instant(fields["INSTALLDATE"]),
 			Auto: new(fields["REASON"] == "1"), License: text(fields["LICENSE"]),
 		}
 		if p.SourceName != nil {
@@ -118,7 +118,7 @@ func readOpkg(out string, cut bool) (list []packageFacts, bad int) {
 		control := controls[s["Package"]]
 		p := packageFacts{
 			Manager: managerOpkg, Name: s["Package"], Arch: text(s["Architecture"]), Status: pkgHalf, Vendor: text(control["Maintainer"]),
-			SourceName: text(control["SourceName"]), Size: number(control["Installed-Size"]), InstalledAt: number(s["Installed-Time"]),
+			SourceName: text(control["SourceName"]), Size: number(control["Installed-Size"]), InstalledAt: instant(s["Installed-Time"]),
 			Auto: new(s["Auto-Installed"] == "yes"), License: text(control["License"]),
 		}
 		flags := strings.Split(words[1], ",")

@@ -24,7 +24,7 @@ func readRPM(out string, _ bool) (list []packageFacts, bad int) {
 		}
 		p := packageFacts{
 			Manager: managerRPM, Name: fields[0], Epoch: number(fields[1]), Release: text(fields[3]), Arch: text(fields[4]),
-			Status: pkgInstalled, Size: number(fields[6]), InstalledAt: number(fields[7]), Vendor: text(fields[8]), License: text(fields[9]),
+			Status: pkgInstalled, Size: number(fields[6]), InstalledAt: instant(fields[7]), Vendor: text(fields[8]), License: text(fields[9]),
 		}
 		if p.Version = fields[2]; fields[3] != "" {
 			p.Version += "-" + fields[3]

@@ -220,7 +220,7 @@ func readSocketLine(file string, fields []string, bigEndian bool) (socket, bool)
 	number16, err := strconv.ParseUint(port, 16, 16)
 	_, waiting, _ := strings.Cut(fields[4], ":")
 	rx, err2 := strconv.ParseUint(waiting, 16, 32)
-	uid, inode := number(fields[7]), number(fields[9])
+	uid, inode := numberID(fields[7]), number(fields[9])
 	if !ok || err != nil || err2 != nil || uid == nil || inode == nil || address.Is6() != six {
 		return socket{}, false
 	}

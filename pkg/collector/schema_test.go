@@ -15,25 +15,25 @@ import (
 )
 
 // compiled returns the schemas of the built-in types by name.
-func compiled(t *testing.T) map[string]*jsonschema.Schema {
-	t.Helper()
+func compiled(tb testing.TB) map[string]*jsonschema.Schema {
+	tb.Helper()
 	schemas := map[string]*jsonschema.Schema{}
 	for _, typ := range collector.Builtin() {
 		raw, err := typ.Schema()
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		document, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		compiler := jsonschema.NewCompiler()
 		if err := compiler.AddResource(typ.Name, document); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		schema, err := compiler.Compile(typ.Name)
 		if err != nil {
-			t.Fatalf("%s: %v", typ.Name, err)
+			tb.Fatalf("%s: %v", typ.Name, err)
 		}
 		schemas[typ.Name] = schema
 	}
@@ -241,6 +241,24 @@ This page is written by a test from the schemas that ` + "`GET /api/v1/collector
 
 Each field is of one class. What is **identity** tells a machine, or a part of it, from all others; what is **stable** changes when
 somebody changes something. Both are facts: they are compared, and each difference is a change. What is **volatile** changes by itself;
-it is a metric, kept as a time series and never compared. In a path, ` + "`*`" + ` stands for the key of one of many. null means unknown, or that
-there is none, and a report's ` + "`unavailable`" + ` says which and why; an empty list is known to be empty. Times are in Unix seconds, UTC.
+it is a metric, kept as a time series and never compared. In a path, ` + "`*`" + ` stands for the key of one of many. Times are in Unix seconds, UTC.
+
+An empty list is known to be empty. null is of two kinds, and a report's ` + "`unavailable`" + ` tells them apart. A null under one of its patterns
+could not be told, for the reason that stands there. Any other null was asked for and answered: the machine has no such thing, or does not
+say what it is, as a disk without a label or a processor that is no virtual machine's.
+
+| reason | what it says |
+|---|---|
+| ` + "`no_permission`" + ` | only root is told |
+| ` + "`denied`" + ` | the machine refused, although it was asked as root or has what it refused |
+| ` + "`tool_missing`" + ` | the machine does not have the program that would tell |
+| ` + "`not_applicable`" + ` | the machine has nothing of the kind |
+| ` + "`no_answer`" + ` | the machine asked another one, such as its resolver, in vain |
+| ` + "`not_asked`" + ` | it lies on another machine's disks, where asking may never end |
+| ` + "`unsettled`" + ` | the value was on its way to another one |
+| ` + "`timed_out`" + `, ` + "`truncated`" + `, ` + "`parse_failed`" + ` | the answer did not come in time, was too long, or made no sense; the report is partial |
+| ` + "`os_unsupported`" + ` | of a system that is not Linux only the identity is told |
+
+What could not be told is no change: but for ` + "`not_applicable`" + ` and ` + "`os_unsupported`" + `, the value that an earlier report knew stands until
+one is told again.
 `

@@ -64,7 +64,8 @@ echo '#lvs'
 lim 10 lvs --readonly --reportformat json --units b --nosuffix -o lv_name,vg_name,lv_size,lv_attr,lv_uuid,segtype
 :`
 
-	bodyZFS = `have zpool && [ -e /proc/spl ] || return 0
+	bodyZFS = `[ -e /proc/spl ] || return 0
+have zpool || { echo '#missing'; return 0; }
 lim 10 zpool list -Hp -o name,size,allocated,health,dedupratio
 :`
 

@@ -1,7 +1,6 @@
 package collector_test
 
 import (
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -197,52 +196,3 @@ func TestAListThatWasCutHasNoHalfRecord(t *testing.T) {
 		}
 	}
 }
-
-// fuzzOne feeds one section to one type.
-func fuzzOne(f *testing.F, reportType, section string, others map[string]string) {
-	f.Helper()
-	for _, stdout := range recordings(f) {
-		p := plan(f, collector.Options{Nonce: recordedNonce})
-		if r, err := p.Read(stdout); err == nil {
-			if s, ok := r.Section(section); ok {
-				f.Add(s.Data)
-			}
-		}
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		p := plan(t, collector.Options{Nonce: recordedNonce}, reportType)
-		all := map[string]string{"id": linuxIdentity, section: string(data)}
-		maps.Copy(all, others)
-		r, err := p.Read(answer(all, p.Sections()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		checkReports(t, p, r)
-	})
-}
-
-func FuzzDpkg(f *testing.F) {
-	fuzzOne(f, "packages", "dpkg", map[string]string{"pkg_dbs": "/var/lib/dpkg/status\n"})
-}
-
-func FuzzRPM(f *testing.F) {
-	fuzzOne(f, "packages", "rpm", map[string]string{"pkg_dbs": "/var/lib/rpm/Packages\n"})
-}
-
-func FuzzAPK(f *testing.F) {
-	fuzzOne(f, "packages", "apk", map[string]string{"pkg_dbs": "/lib/apk/db/installed\n"})
-}
-
-func FuzzPacman(f *testing.F) {
-	fuzzOne(f, "packages", "pacman", map[string]string{"pkg_dbs": "/var/lib/pacman/local/ALPM_DB_VERSION\n"})
-}
-
-func FuzzOpkg(f *testing.F) {
-	fuzzOne(f, "packages", "opkg", map[string]string{"pkg_dbs": "/usr/lib/opkg/status\n"})
-}
-
-func FuzzSystemd(f *testing.F) {
-	fuzzOne(f, "services", "systemd", map[string]string{"svc": "/run/systemd/system\n"})
-}
-
-func FuzzScripts(f *testing.F) { fuzzOne(f, "services", "svc", nil) }

@@ -28,8 +28,8 @@ func Builtin() []Type {
 			Sections: []string{"mem"}, read: readMemory,
 		},
 		{
-			Name: "disks", Number: 4, SchemaVersion: 2,
-			Revisions: []Revision{{2, []string{"filesystems", "block.*.kname", "zfs_pools.*.dedup"}}},
+			Name: "disks", Number: 4, SchemaVersion: 3,
+			Revisions: []Revision{{2, []string{"filesystems", "block.*.kname", "zfs_pools.*.dedup"}}, {3, []string{"lvm", "zfs_pools"}}},
 			Sections:  []string{"mounts", "df", "blk", "lsblk", "md", "btrfs", "lvm", "zfs"}, read: readDisks,
 		},
 		{

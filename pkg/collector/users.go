@@ -182,7 +182,7 @@ func trimSlash(path string) string {
 
 // octalMode reads the mode at the beginning of a line of ls -l; "" if it is not of a directory.
 func octalMode(line string) string {
-	if len(line) < 10 || line[0] != 'd' {
+	if len(line) < 10 || line[0] != 'd' || strings.Trim(line[1:10], "-rwxsStT") != "" {
 		return ""
 	}
 	special, mode := byte('0'), []byte{'0', '0', '0'}

@@ -23,7 +23,7 @@ func accountLines(r *reader, what, lines string, fields int, read func(f []strin
 		if line == "" || line[0] == '+' || line[0] == '-' || line[0] == '#' { // those name a directory, or say nothing
 			continue
 		}
-		if f := strings.Split(line, ":"); len(f) < fields || f[0] == "" || !read(f) {
+		if f := strings.Split(line, ":"); len(f) < fields || strings.TrimSpace(f[0]) == "" || !read(f) {
 			bad++
 		}
 	}
@@ -40,7 +40,7 @@ func readPasswd(r *reader, lines, defs string) map[string]userFacts {
 		lowest = *number(words[1])
 	}
 	accountLines(r, "passwd", lines, 7, func(f []string) bool {
-		uid, gid := number(f[2]), number(f[3])
+		uid, gid := numberID(f[2]), numberID(f[3])
 		if uid == nil || gid == nil {
 			return false
 		}
@@ -82,7 +82,7 @@ func letsIn(shell string) bool {
 func readGroups(r *reader, lines string) map[string]groupFacts {
 	groups := map[string]groupFacts{}
 	accountLines(r, "group", lines, 3, func(f []string) bool {
-		gid := number(f[1])
+		gid := numberID(f[1])
 		if gid == nil {
 			return false
 		}
@@ -125,10 +125,19 @@ func setShadow(r *reader, users map[string]userFacts, lines string, denied bool)
 		if u.PasswordState == nil { // an older system keeps it in the other file, and that is the one that counts
 			u.PasswordState = text(f[1])
 		}
-		u.PasswordChangedAt, u.ExpiresAt = scaled(f[2], secondsPerDay), scaled(f[7], secondsPerDay)
+		u.PasswordChangedAt, u.ExpiresAt = dayOf(f[2]), dayOf(f[7])
 		u.PasswordMinDays, u.PasswordMaxDays = number(f[3]), number(f[4])
 		u.PasswordWarnDays, u.InactiveDays = number(f[5]), number(f[6])
 		users[f[0]] = u
 		return true
 	})
+}
+
+// dayOf reads a day, counted since 1970, as its beginning in Unix seconds; nil if there is none.
+func dayOf(s string) *int64 {
+	const lastDay = 2932896 // of the year 9999
+	if day := atMost(number(s), lastDay); day != nil {
+		return new(*day * secondsPerDay)
+	}
+	return nil
 }

@@ -31,21 +31,21 @@ func readLogins(r *reader) usersMetrics {
 	session, login := regexp.MustCompile(whoLine), regexp.MustCompile(lastLine)
 	for line := range strings.Lines(parts["who"]) {
 		f := session.FindStringSubmatch(strings.TrimRight(line, "\n"))
-		if f == nil || len(m.Sessions) >= maxSessions {
+		if f == nil || strings.TrimSpace(f[2]) == "" || len(m.Sessions) >= maxSessions {
 			continue
 		}
 		m.Sessions[f[2]] = sessionMetrics{User: f[1], TTY: f[2], From: text(f[4]), Since: whoTime(f[3], r.run.ClockAt)}
 	}
 	for line := range strings.Lines(parts["last"]) {
 		f := login.FindStringSubmatch(line)
-		if f == nil || f[1] == "reboot" || f[1] == "runlevel" || f[1] == "shutdown" {
+		if f == nil || strings.TrimSpace(f[1]) == "" || f[1] == "reboot" || f[1] == "runlevel" || f[1] == "shutdown" {
 			continue
 		}
 		if _, later := m.LastLogin[f[1]]; later || len(m.LastLogin) >= maxSessions {
 			continue // the latest comes first
 		}
 		login := loginMetrics{From: text(f[3]), TTY: text(f[2])}
-		if at, err := time.Parse("Jan _2 15:04:05 2006", f[4]); err == nil {
+		if at, err := time.Parse("Jan _2 15:04:05 2006", f[4]); err == nil && at.Unix() > 0 {
 			login.At = new(at.Unix())
 		}
 		m.LastLogin[f[1]] = login
@@ -55,7 +55,7 @@ func readLogins(r *reader) usersMetrics {
 
 // whoTime reads the time of who, which may lack the year; then it is the last such day before now.
 func whoTime(s string, now time.Time) *int64 {
-	if at, err := time.Parse("2006-01-02 15:04", s); err == nil {
+	if at, err := time.Parse("2006-01-02 15:04", s); err == nil && at.Unix() > 0 {
 		return new(at.Unix())
 	}
 	at, err := time.Parse("Jan _2 15:04 2006", s+" "+strconv.Itoa(now.Year()))
@@ -65,7 +65,7 @@ func whoTime(s string, now time.Time) *int64 {
 	if at.After(now.Add(24 * time.Hour)) {
 		at = at.AddDate(-1, 0, 0)
 	}
-	return new(at.Unix())
+	return instant(itoa(at.Unix()))
 }
 
 // itoa writes a number in decimal.

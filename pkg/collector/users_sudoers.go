@@ -1,8 +1,6 @@
 package collector
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"strings"
 )
 
@@ -56,10 +54,10 @@ func readSudoers(r *reader) *sudoersFacts {
 	for line := range strings.Lines(out) {
 		f := strings.Split(strings.TrimRight(line, "\n"), "\t")
 		switch {
-		case f[0] == "file" && len(f) == 3:
+		case f[0] == "file" && len(f) == 3 && strings.HasPrefix(f[1], "/"):
 			begun++ // a file may come more than once
 			sum, _, _ := strings.Cut(f[2], " ")
-			if b, err := hex.DecodeString(sum); err != nil || len(b) != sha256.Size {
+			if !isDigest(sum) {
 				sum = ""
 				r.lack(ReasonToolMissing, "sudoers.files.*.sha256")
 			}
