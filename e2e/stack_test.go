@@ -59,6 +59,7 @@ type stack struct {
 	client *http.Client
 	record *recorder
 	token  string
+	until  time.Time // when the token is given up for a new one
 }
 
 const adminPassword = "correct horse battery"
@@ -250,11 +251,19 @@ func (s *stack) signIn() {
 	s.record.mu.Lock()
 	s.record.contract = c
 	s.record.mu.Unlock()
+	s.renew()
+}
+
+// renew gets a token, and lets it be used for half the time that it is good for: a soak takes longer than that.
+func (s *stack) renew() {
+	s.t.Helper()
 	var tokens struct {
 		AccessToken string `json:"access_token"`
+		ExpiresIn   int    `json:"expires_in"`
 	}
+	s.token = ""
 	s.post("/api/v1/auth/login", map[string]any{"username": "admin", "password": adminPassword}, http.StatusOK, &tokens)
-	s.token = tokens.AccessToken
+	s.token, s.until = tokens.AccessToken, time.Now().Add(time.Duration(tokens.ExpiresIn)*time.Second/2)
 }
 
 // do sends a request and insists on the status; the answer is read into out unless that is nil.
@@ -279,6 +288,9 @@ func (s *stack) do(method, path string, body any, want int, out any, headers ...
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", contentType)
+	}
+	if s.token != "" && time.Now().After(s.until) {
+		s.renew()
 	}
 	if s.token != "" {
 		req.Header.Set("Authorization", "Bearer "+s.token)
