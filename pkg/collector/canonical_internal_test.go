@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/gowebpki/jcs"
 )
@@ -60,4 +61,25 @@ func TestCanonicalIsWhatTheLibraryMakes(t *testing.T) {
 			t.Errorf("of %.20q it made %s", broken, got)
 		}
 	}
+}
+
+// FuzzCanonical holds what is made here against what the library makes of the same.
+func FuzzCanonical(f *testing.F) {
+	for _, seed := range []string{`{"b":[1,-0,1.5e3,"\u00e9\n"],"a":{"\ud83d\ude00":null}}`, ` [ true , {} , [] ] `, `{"a":1,"a":2}`, `{"\ud800":1}`, `{"<":"&"}`, `{"a":123456789012345678}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		start := bytes.TrimSpace(raw)
+		if !json.Valid(raw) || !utf8.Valid(raw) || start[0] != '{' && start[0] != '[' {
+			return // the library is not asked for anything else
+		}
+		got, err := canonical(raw)
+		want, wantErr := jcs.Transform(start)
+		if wantErr == nil && err != nil || err == nil && wantErr == nil && !bytes.Equal(got, want) {
+			t.Fatalf("%q became %q, %v; want %q, %v", raw, got, err, want, wantErr)
+		}
+		if err == nil && !json.Valid(got) {
+			t.Fatalf("%q became %q", raw, got)
+		}
+	})
 }

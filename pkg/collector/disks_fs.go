@@ -131,7 +131,7 @@ func isRemote(fstype string) bool {
 		"ocfs2", "gfs2", "orangefs", "pvfs2", "coda", "davfs":
 		return true
 	}
-	return strings.HasPrefix(fstype, "fuse.") && fstype != "fuse.snapfuse" && fstype != "fuse.ntfs-3g"
+	return fstype == "fuse" || strings.HasPrefix(fstype, "fuse.") && fstype != "fuse.snapfuse" && fstype != "fuse.ntfs-3g"
 }
 
 // sizeMoves reports whether the size of a file system changes although nobody resizes it: pools share their space,

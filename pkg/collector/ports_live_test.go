@@ -18,8 +18,13 @@ func TestThePortsReportIsTrueForThisMachine(t *testing.T) {
 	own := listenEverywhere(t)
 	before := socketsByTool(t)
 	p := plan(t, collector.Options{}, "ports")
-	report := p.Reports(run(t, p))[0]
+	r := run(t, p)
+	report := p.Reports(r)[0]
 	after := socketsByTool(t)
+	sockets, _ := r.Section("sockets")
+	if want := "#range\n" + readFile(t, "/proc/sys/net/ipv4/ip_local_port_range"); !strings.Contains(string(sockets.Data), want) {
+		t.Errorf("the host does not tell %q", want)
+	}
 	facts, metrics := decode(t, report.Facts), decode(t, report.Metrics)
 	if report.Status != collector.StatusOK {
 		t.Fatalf("the report is %s: %v", report.Status, report.Warnings)

@@ -4,7 +4,7 @@ import "strings"
 
 // remoteHomes matches the file systems that may never answer, and those that are mounted by asking for them. It is an
 // extended regular expression for awk.
-const remoteHomes = `^(nfs|nfs4|cifs|smb3|smbfs|ncpfs|afs|9p|ceph|glusterfs|lustre|gpfs|beegfs|ocfs2|gfs2|orangefs|pvfs2|coda|davfs|autofs|fuse\..*)$`
+const remoteHomes = `^(nfs|nfs4|cifs|smb3|smbfs|ncpfs|afs|9p|ceph|glusterfs|lustre|gpfs|beegfs|ocfs2|gfs2|orangefs|pvfs2|coda|davfs|autofs|fuse|fuse\..*)$`
 
 // awkFar is the beginning of an awk program that reads /proc/self/mounts and then /etc/passwd: far tells whether a path
 // lies where asking for it may hang. The root file system has answered already. name and home are those of an account.
@@ -24,7 +24,8 @@ split($0, a, ":") < 7 || a[6] !~ /^\// || index($0, "\t") { next }
 `
 
 // road tells what is on the way to a path without following a symbolic link: 0 nothing, 1 a link, 2 a directory that may
-// not be entered, 3 the end of what there is.
+// not be entered, 3 the end of what there is. soon tells, by looking at the clock now and then, whether less than so many
+// seconds have passed since _z: where there are very many accounts, even looking for their files takes its time.
 const road = `road() {
   _i=$1 _j=
   while [ "$_i" ]; do
@@ -35,6 +36,13 @@ const road = `road() {
     case $_i in */*) _i=/${_i#*/} ;; *) return 0 ;; esac
     [ -x "$_j" ] || return 2
   done
+}
+_y=0
+soon() {
+  _y=$((_y + 1))
+  [ $((_y % 256)) = 0 ] || return 0
+  now
+  [ $((_u - _z)) -lt "$1" ]
 }
 `
 
@@ -220,6 +228,7 @@ _z=$_u
   awk '` + farProgram() + `!(home in seen) { seen[home]; print (far(home) ? "far" : "near") "\t" (home == "" ? "/" : home) }
 END { print "done\t." }' /proc/self/mounts /etc/passwd |
   while IFS='	' read -r _n _f; do
+    soon 10 || { echo left >&5; break; }
     case $_n in
     far) printf 'far\t%s\n' "$_f" >&5; continue ;;
     done) echo done >&5; continue ;;
@@ -269,6 +278,7 @@ awk -v patterns="$_k" '` + farProgram() + `!(name in seen) {
 }
 END { print "done\t.\t." }' /proc/self/mounts /etc/passwd |
 while IFS='	' read -r _w _n _f; do
+  soon 20 || { echo left; break; }
   case $_w in
   far) printf 'far\t%s\n' "$_n"; continue ;;
   done) echo done; continue ;;

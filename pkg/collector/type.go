@@ -46,7 +46,10 @@ func Builtin() []Type {
 			Name: "users", Number: 8, SchemaVersion: 1,
 			Sections: []string{"accounts", "homes", "keys", "sudoers", "logins"}, read: readUsers,
 		},
-		{Name: "ports", Number: 9, SchemaVersion: 1, Sections: []string{"sockets", "holders"}, read: readPorts},
+		{
+			Name: "ports", Number: 9, SchemaVersion: 2, Revisions: []Revision{{2, []string{"listening"}}},
+			Sections: []string{"sockets", "holders"}, read: readPorts,
+		},
 	}
 }
 
