@@ -228,13 +228,21 @@ func requestsAboutWork(id uuid.UUID) []request {
 		{"GET /api/v1/reports/" + id.String(), "", false, func(ctx context.Context, c *client.Client) error { return none(c.Report(ctx, id)) }},
 		{"GET /api/v1/hosts/" + id.String() + "/reports", "", false, func(ctx context.Context, c *client.Client) error { return none(c.HostReports(ctx, id)) }},
 		{"GET /api/v1/hosts/" + id.String() + "/reports/a%2Fb", "", false, func(ctx context.Context, c *client.Client) error { return none(c.HostReport(ctx, id, "a/b")) }},
-		{"GET /api/v1/schedules", "", false, func(ctx context.Context, c *client.Client) error { return drain(c.Schedules(ctx)) }},
+		{"GET /api/v1/schedules", "", false, func(ctx context.Context, c *client.Client) error {
+			return drain(c.Schedules(ctx, client.ScheduleQuery{}))
+		}},
 		{"GET /api/v1/schedules/" + id.String(), "", false, func(ctx context.Context, c *client.Client) error { return none(c.Schedule(ctx, id)) }},
 		{"POST /api/v1/schedules", `"cron":"@daily"`, true, func(ctx context.Context, c *client.Client) error {
 			return none(c.AddSchedule(ctx, wire.ScheduleInput{Cron: "@daily"}))
 		}},
 		{"PATCH /api/v1/schedules/" + id.String(), `"enabled":false`, false, func(ctx context.Context, c *client.Client) error {
-			return none(c.UpdateSchedule(ctx, id, wire.SchedulePatch{Enabled: new(false)}))
+			return none(c.UpdateSchedule(ctx, id, wire.SchedulePatch{Enabled: new(false)}, nil))
+		}},
+		{"GET /api/v1/schedules?enabled=true&name=n", "", false, func(ctx context.Context, c *client.Client) error {
+			return drain(c.Schedules(ctx, client.ScheduleQuery{Name: "n", Enabled: new(true)}))
+		}},
+		{"PATCH /api/v1/schedules/" + id.String(), `{"cron":"@daily","ends_at":null}`, false, func(ctx context.Context, c *client.Client) error {
+			return none(c.UpdateSchedule(ctx, id, wire.SchedulePatch{Cron: new("@daily")}, []string{"ends_at"}))
 		}},
 		{"DELETE /api/v1/schedules/" + id.String(), "", false, func(ctx context.Context, c *client.Client) error { return c.RemoveSchedule(ctx, id) }},
 		{"POST /api/v1/schedules/" + id.String() + "/run", "", true, func(ctx context.Context, c *client.Client) error { return none(c.RunSchedule(ctx, id)) }},

@@ -2,19 +2,33 @@ package client
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"iter"
 	"net/url"
 	"strconv"
-	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/rollcallhq/rollcall/pkg/wire"
 )
 
+// A ScheduleQuery says which schedules are meant. Its zero value means all.
+type ScheduleQuery struct {
+	Name    string // the one of that name
+	Enabled *bool  // only those, or only paused ones
+}
+
 // Schedules returns schedules by name, fetched page by page. An error ends them.
-func (c *Client) Schedules(ctx context.Context, options ...CallOption) iter.Seq2[wire.Schedule, error] {
-	return pages[wire.Schedule](ctx, c, "/schedules", nil, options)
+func (c *Client) Schedules(ctx context.Context, q ScheduleQuery, options ...CallOption) iter.Seq2[wire.Schedule, error] {
+	query := url.Values{}
+	if q.Name != "" {
+		query.Set("name", q.Name)
+	}
+	if q.Enabled != nil {
+		query.Set("enabled", strconv.FormatBool(*q.Enabled))
+	}
+	return pages[wire.Schedule](ctx, c, "/schedules", query, options)
 }
 
 // Schedule returns one schedule.
@@ -31,10 +45,24 @@ func (c *Client) AddSchedule(ctx context.Context, in wire.ScheduleInput, options
 	return schedule, c.post(ctx, "/schedules", in, &schedule, options)
 }
 
-// UpdateSchedule changes what patch says of a schedule.
-func (c *Client) UpdateSchedule(ctx context.Context, id uuid.UUID, patch wire.SchedulePatch, options ...CallOption) (wire.Schedule, error) {
+// UpdateSchedule changes what patch says of a schedule, and clears the fields that are named, such as ends_at.
+func (c *Client) UpdateSchedule(ctx context.Context, id uuid.UUID, patch wire.SchedulePatch, clears []string, options ...CallOption) (wire.Schedule, error) {
 	var schedule wire.Schedule
-	return schedule, c.patch(ctx, schedulePath(id), patch, &schedule, options)
+	if len(clears) == 0 {
+		return schedule, c.patch(ctx, schedulePath(id), patch, &schedule, options)
+	}
+	text, err := json.Marshal(patch)
+	if err != nil {
+		return schedule, fmt.Errorf("encoding a patch: %w", err)
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return schedule, fmt.Errorf("encoding a patch: %w", err)
+	}
+	for _, field := range clears {
+		fields[field] = json.RawMessage("null")
+	}
+	return schedule, c.patch(ctx, schedulePath(id), fields, &schedule, options)
 }
 
 // RemoveSchedule deletes a schedule. What it has collected stays.
@@ -49,16 +77,8 @@ func (c *Client) RunSchedule(ctx context.Context, id uuid.UUID, options ...CallO
 }
 
 // NextFirings returns the next n moments of a schedule, 1 to 100.
-func (c *Client) NextFirings(ctx context.Context, id uuid.UUID, n int) ([]time.Time, error) {
-	moments, err := listed[wire.Moment](ctx, c, schedulePath(id)+"/next", url.Values{"n": {strconv.Itoa(n)}})
-	if err != nil {
-		return nil, err
-	}
-	times := make([]time.Time, 0, len(moments))
-	for _, m := range moments {
-		times = append(times, m.DueAt)
-	}
-	return times, nil
+func (c *Client) NextFirings(ctx context.Context, id uuid.UUID, n int) ([]wire.Moment, error) {
+	return listed[wire.Moment](ctx, c, schedulePath(id)+"/next", url.Values{"n": {strconv.Itoa(n)}})
 }
 
 // Firings returns what came of a schedule's moments, newest first, fetched page by page. An error ends them.

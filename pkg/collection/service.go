@@ -51,7 +51,8 @@ type Request struct {
 	Deadline    time.Duration // per host, from the first claim; default 2m
 	Expires     time.Duration // how long a task may wait; default 24h
 	MaxParallel int           // at most so many of its tasks are worked at once; 0: as many as there are slots for
-	Schedule    *fleet.Due    // the moment of a schedule that asks, if one does
+	Schedule    *fleet.Due    // the schedule that asks, if one does
+	Jitter      time.Duration // of the schedule's moment: the tasks are spread over it; whole seconds, at most a day
 
 	again bool // HostIDs are those of an earlier collection: any number of them, and who is gone is left out
 }
@@ -131,8 +132,8 @@ func (r Request) collection(actor fleet.Actor) fleet.Collection {
 	id := fleet.NewID()
 	return fleet.Collection{
 		ID: id, Kind: fleet.KindCollect, Actor: actor.String(), RequestedBy: actor.UserID, Selector: r.Selector, HostIDs: r.HostIDs,
-		ReportTypes: r.ReportTypes, Priority: r.Priority, Deadline: r.Deadline, ExpiresAt: fleet.TimeOf(id).Add(r.Expires),
-		MaxParallel: r.MaxParallel, Schedule: r.Schedule,
+		ReportTypes: r.ReportTypes, Priority: r.Priority, Deadline: r.Deadline, ExpiresAt: fleet.TimeOf(id).Add(r.Expires + r.Jitter),
+		MaxParallel: r.MaxParallel, Schedule: r.Schedule, Jitter: r.Jitter,
 	}
 }
 
@@ -158,6 +159,9 @@ func (r Request) checked() (Request, *fleet.Selector, error) {
 	}
 	if r.MaxParallel < 0 || r.MaxParallel > maxParallel {
 		return r, nil, fleet.InvalidField("max_parallel", "must be between 1 and %d; 0 is no bound", maxParallel)
+	}
+	if r.Jitter < 0 || r.Jitter > fleet.MaxJitter || r.Jitter > 0 && r.Schedule == nil {
+		return r, nil, fleet.InvalidField("jitter_seconds", "it is a schedule's, and must be between 0 and %d", fleet.MaxJitter/time.Second)
 	}
 	selector, err := r.hosts()
 	return r, selector, err

@@ -119,6 +119,7 @@ type Collection struct {
 	MaxParallel int           // 0 means no limit of its own
 	ExpiresAt   time.Time
 	Schedule    *Due
+	Jitter      time.Duration // its tasks are spread over it, each host's at a place of its own
 	CreatedAt   time.Time
 	StartedAt   *time.Time
 	FinishedAt  *time.Time
@@ -127,7 +128,7 @@ type Collection struct {
 	Errors      map[Code]int // failed and partial tasks by code
 }
 
-// A Due is the moment of a schedule that a collection was made for.
+// A Due is the moment of a schedule that a collection was made for. At is zero if somebody ran the schedule by hand.
 type Due struct {
 	ScheduleID uuid.UUID
 	At         time.Time

@@ -12,183 +12,280 @@ import (
 )
 
 const (
-	fireEvery = 250 * time.Millisecond
 	// misfireGrace is how late a moment may be fired before it counts as missed.
 	misfireGrace = time.Minute
 	// comeBack is after how long a moment is made up for that met a full queue.
 	comeBack = time.Minute
+	// maxBackOff bounds how long a moment is left alone that meets errors.
+	maxBackOff = 5 * time.Minute
+	// batchTime is how long a transaction goes on firing; what it has taken and not fired by then is left to the next.
+	batchTime = 500 * time.Millisecond
+	// idleLimit is after how long a replica that is frozen or cut off loses what it has taken.
+	idleLimit = 3 * time.Second
 )
 
-// Why a moment of a schedule made no collection.
-const (
-	ReasonOverlap  = "overlap: the last collection has not ended"
-	ReasonMisfire  = "misfire: nothing could fire it in time"
-	ReasonOwner    = "owner: whoever defined the schedule may no longer collect"
-	ReasonFull     = "queue_full: " // what follows says how much waited, and when it is tried again
-	reasonRefused  = "refused: "
-	reasonNotFound = "owner: there is no such user any more"
-)
-
-// errFired undoes the collection of a moment that has been fired before, say by a clock that was set back.
-var errFired = fleet.Errorf(fleet.Conflict, "fired already")
-
-// Run fires what is due until ctx ends.
-func (svc *Service) Run(ctx context.Context) error {
-	tick := time.NewTicker(fireEvery)
-	defer tick.Stop()
-	var failing bool
-	for {
-		fired, err := svc.FireOne(ctx)
-		switch {
-		case err != nil && ctx.Err() == nil && !failing:
-			failing = true
-			svc.Log.WarnContext(ctx, "firing failed", "error", err)
-		case err == nil:
-			failing = false
-		}
-		if fired && err == nil {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+// A batch is schedules that one transaction fires.
+type batch struct {
+	*Service
+	tx     *store.Store
+	now    time.Time
+	owners map[uuid.UUID]owner
+	firing []fleet.Firing  // what came of moments
+	to     []store.Advance // where their schedules go on
+	apart  []uuid.UUID     // schedules that met an error and are fired on their own
+	taken  []uuid.UUID
+	names  map[uuid.UUID]string
+	waited map[uuid.UUID]bool
 }
 
-// FireOne fires one schedule that is due, if there is one that no other replica has taken: its collection, its row
-// in the firings and its next moment are stored in one transaction. It reports whether there was one.
-func (svc *Service) FireOne(ctx context.Context) (bool, error) {
-	fired := false
-	var firing fleet.Firing
-	var name string
-	err := svc.Store.InTx(ctx, func(tx *store.Store) error {
-		s, now, err := tx.TakeDueSchedule(ctx)
-		if err != nil || s == nil {
-			fired = false
-			return err
-		}
-		fired, name = true, s.Name
-		firing, err = svc.fire(ctx, tx, *s, now)
-		return err
-	})
-	if err == nil && fired {
-		svc.Log.InfoContext(ctx, "fired", "schedule", name, "due_at", firing.DueAt,
-			"lateness", firing.FiredAt.Sub(firing.DueAt), "collection_id", firing.CollectionID, "reason", firing.Reason)
-	}
-	return fired, err
+// FireDue fires schedules that are due and that no other replica has taken, at most limit of them: their collections,
+// what came of their moments, and their next moments are stored in one transaction. One that meets an error holds up no
+// other: it is tried on its own and then left alone for a while. It returns how many were taken.
+func (svc *Service) FireDue(ctx context.Context, limit int) (int, error) {
+	return svc.fireBatch(ctx, way{take: (*store.Store).TakeDueSchedules, plan: (*batch).due}, limit)
 }
 
-func (svc *Service) fire(ctx context.Context, tx *store.Store, s fleet.Schedule, now time.Time) (fleet.Firing, error) {
-	table, err := ParseTimetable(s.Cron, s.Timezone)
-	if err != nil { // it was checked when it was stored; a release that reads it no more stops it, and says so
-		svc.Log.ErrorContext(ctx, "schedule cannot be read and is stopped", "schedule", s.Name, "error", err)
-		return fleet.Firing{}, tx.SetNextAt(ctx, s.ID, nil)
-	}
-	due, _ := table.Missed(*s.NextAt, now)
-	firing := fleet.Firing{ScheduleID: s.ID, DueAt: due, FiredAt: now}
-	next := nextOf(table, due)
-	err = tx.InTx(ctx, func(savepoint *store.Store) error {
-		var err error
-		firing.CollectionID, firing.Reason, err = svc.collect(ctx, savepoint, s, due, now)
-		if fleet.KindOf(err) == fleet.Exhausted {
-			firing.Reason, next = full(s, err, next, now)
-			err = nil
-		}
-		if err != nil {
-			return err
-		}
-		added, err := savepoint.AddFiring(ctx, firing)
-		if err == nil && !added {
-			return errFired
-		}
-		return err
-	})
-	if err != nil && !errors.Is(err, errFired) {
-		return firing, err
-	}
-	return firing, tx.SetNextAt(ctx, s.ID, next)
+// FireWaiting fires moments that waited for the end of a collection which has ended, as FireDue does.
+func (svc *Service) FireWaiting(ctx context.Context, limit int) (int, error) {
+	return svc.fireBatch(ctx, way{take: (*store.Store).TakeWaitingSchedules, plan: (*batch).waiting}, limit)
 }
 
-// nextOf returns the moment after due; nil means never.
-func nextOf(table Timetable, due time.Time) *time.Time {
-	at := table.Next(due)
-	if at.IsZero() {
+// A way of firing is which schedules are taken, or which one, and what is to be done about each.
+type way struct {
+	take func(s *store.Store, ctx context.Context, only *uuid.UUID, limit int) ([]fleet.Schedule, error)
+	plan func(b *batch, s fleet.Schedule) *moment
+}
+
+func (svc *Service) fireBatch(ctx context.Context, w way, limit int) (int, error) {
+	b, err := svc.transact(ctx, w, nil, limit)
+	apart := b.apart
+	switch {
+	case err == nil:
+		b.report(ctx)
+	case ctx.Err() != nil || len(b.taken) == 0:
+		return 0, err
+	default: // one of them may be to blame: each gets a transaction of its own
+		apart = b.taken
+	}
+	for _, id := range apart {
+		if err := svc.fireApart(ctx, w, id); err != nil {
+			return len(b.taken), err
+		}
+	}
+	return len(b.taken), nil
+}
+
+// fireApart fires one schedule in a transaction of its own, and leaves it alone for a while if that fails.
+func (svc *Service) fireApart(ctx context.Context, w way, id uuid.UUID) error {
+	b, err := svc.transact(ctx, w, &id, 1)
+	if err == nil {
+		b.report(ctx)
 		return nil
 	}
-	return &at
-}
-
-// full says what becomes of a moment that found too much waiting: with misfire once it is made up for as soon as it
-// can be, unless the next moment comes first; with misfire skip it is left out.
-func full(s fleet.Schedule, err error, next *time.Time, now time.Time) (string, *time.Time) {
-	reason := ReasonFull + fleet.MessageOf(err)
-	again := now.Add(comeBack).UTC().Truncate(time.Second)
-	if s.Misfire == fleet.MisfireSkip || next != nil && !again.Before(*next) {
-		return reason, next
-	}
-	return reason + " It is tried again at " + again.Format(time.RFC3339) + ".", &again
-}
-
-// collect makes the collection of a moment, or says why there is none.
-func (svc *Service) collect(ctx context.Context, tx *store.Store, s fleet.Schedule, due, now time.Time) (id *uuid.UUID, reason string, err error) {
-	if s.Misfire == fleet.MisfireSkip && now.Sub(due) > misfireGrace {
-		return nil, ReasonMisfire, nil
-	}
-	if s.Overlap == fleet.OverlapSkip {
-		open, err := tx.HasOpenCollection(ctx, s.ID)
-		if err != nil {
-			return nil, "", err
-		}
-		if open {
-			return nil, ReasonOverlap, nil
-		}
-	}
-	actor, reason, err := svc.actor(ctx, tx, s)
-	if err != nil || reason != "" {
-		return nil, reason, err
-	}
-	var c fleet.Collection
-	err = tx.InTx(ctx, func(savepoint *store.Store) error {
-		c, err = svc.Trigger(ctx, savepoint, actor, s, due)
+	if ctx.Err() != nil {
 		return err
-	})
-	switch fleet.KindOf(err) {
-	case fleet.OK:
-		return &c.ID, "", nil
-	case fleet.Invalid, fleet.Forbidden, fleet.NotFound, fleet.Conflict:
-		return nil, reasonRefused + fleet.MessageOf(err), nil
-	default:
-		return nil, "", err
 	}
+	return svc.backOff(ctx, id, err)
+}
+
+// transact fires what it takes in one transaction. The batch that it returns is that of the last attempt.
+func (svc *Service) transact(ctx context.Context, w way, only *uuid.UUID, limit int) (*batch, error) {
+	b := &batch{}
+	err := svc.Store.InTx(ctx, func(tx *store.Store) error {
+		*b = batch{Service: svc, tx: tx, owners: map[uuid.UUID]owner{}, names: map[uuid.UUID]string{}, waited: map[uuid.UUID]bool{}}
+		if err := tx.LimitIdle(ctx, idleLimit); err != nil {
+			return err
+		}
+		schedules, err := w.take(tx, ctx, only, limit)
+		if err != nil || len(schedules) == 0 {
+			return err
+		}
+		if b.now, err = tx.Now(ctx); err != nil {
+			return err
+		}
+		return b.fire(ctx, schedules, w, only != nil)
+	})
+	return b, err
+}
+
+func (b *batch) fire(ctx context.Context, schedules []fleet.Schedule, w way, alone bool) error {
+	moments := make([]*moment, 0, len(schedules))
+	ids, due := make([]uuid.UUID, 0, len(schedules)), make([]fleet.Due, 0, len(schedules))
+	for _, s := range schedules {
+		m := w.plan(b, s)
+		moments = append(moments, m)
+		ids, due = append(ids, s.ID), append(due, fleet.Due{ScheduleID: s.ID, At: m.due})
+		b.names[s.ID], b.waited[s.ID] = s.Name, m.waited
+	}
+	b.taken = ids
+	settled, err := b.tx.SettledMoments(ctx, due)
+	if err != nil {
+		return err
+	}
+	open, err := b.tx.OpenSchedules(ctx, ids)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	for i, m := range moments {
+		if i > 0 && time.Since(began) > batchTime {
+			break
+		}
+		if m.outcome == "" && !settled[due[i]] {
+			m.overlap(open[m.ID])
+		}
+		if m.outcome == "" && !settled[due[i]] {
+			if err := b.collect(ctx, m); err != nil && alone {
+				return err
+			} else if err != nil {
+				b.apart = append(b.apart, m.ID)
+				continue
+			}
+		}
+		b.note(m, settled[due[i]])
+	}
+	if len(b.firing) > 0 {
+		if b.now, err = b.tx.RecordFirings(ctx, b.firing); err != nil {
+			return err
+		}
+	}
+	return b.tx.AdvanceSchedules(ctx, b.to)
+}
+
+// note adds what came of a moment, unless that is known from before, say because the clock was set back.
+func (b *batch) note(m *moment, settled bool) {
+	if !settled {
+		b.firing = append(b.firing, m.also...)
+		b.firing = append(b.firing, fleet.Firing{
+			ScheduleID: m.ID, DueAt: m.due, CollectionID: m.collection, Outcome: m.outcome, Reason: m.reason, Missed: m.missed,
+		})
+	}
+	b.to = append(b.to, m.to)
+}
+
+// collect makes the collection of a moment, or notes why there is none. An error is one that says nothing about the
+// schedule; nothing is left then of what was tried.
+func (b *batch) collect(ctx context.Context, m *moment) error {
+	return b.tx.InTx(ctx, func(savepoint *store.Store) error {
+		actor, reason, err := b.actor(ctx, savepoint, m.Schedule)
+		if err != nil {
+			return err
+		}
+		if reason != "" {
+			m.ends(fleet.OutcomeOwner, reason)
+			return nil
+		}
+		var c fleet.Collection
+		err = savepoint.InTx(ctx, func(savepoint *store.Store) error {
+			c, err = b.Trigger(ctx, savepoint, actor, m.Schedule, m.due)
+			return err
+		})
+		switch fleet.KindOf(err) {
+		case fleet.OK:
+			m.outcome, m.collection = fleet.OutcomeCollected, &c.ID
+		case fleet.Invalid, fleet.Forbidden, fleet.NotFound, fleet.Conflict:
+			m.ends(fleet.OutcomeRefused, fleet.MessageOf(err))
+		case fleet.Exhausted:
+			m.full(fleet.MessageOf(err), b.now)
+		default:
+			return err
+		}
+		return nil
+	})
+}
+
+// An owner is whoever defined schedules, with the role and scope of now; reason says why they may not collect.
+type owner struct {
+	user     fleet.User
+	selector *fleet.Selector
+	reason   string
 }
 
 // actor returns the schedule as an actor with its owner's current role and scope.
-func (svc *Service) actor(ctx context.Context, tx *store.Store, s fleet.Schedule) (fleet.Actor, string, error) {
+func (b *batch) actor(ctx context.Context, tx *store.Store, s fleet.Schedule) (fleet.Actor, string, error) {
 	a := fleet.Actor{Kind: fleet.ActorSchedule, ID: s.ID, Name: s.Name, UserID: s.OwnerID}
 	if s.OwnerID == nil {
-		return a, reasonNotFound, nil
+		return a, reasonNoOwner, nil
 	}
-	owner, err := tx.User(ctx, *s.OwnerID)
+	o, known := b.owners[*s.OwnerID]
+	if !known {
+		var err error
+		if o, err = readOwner(ctx, tx, *s.OwnerID); err != nil {
+			return a, "", err
+		}
+		b.owners[*s.OwnerID] = o
+	}
+	a.Role, a.Selector = o.user.Role, o.selector
+	return a, o.reason, nil
+}
+
+func readOwner(ctx context.Context, tx *store.Store, id uuid.UUID) (owner, error) {
+	user, err := tx.User(ctx, id)
 	switch {
 	case fleet.KindOf(err) == fleet.NotFound:
-		return a, reasonNotFound, nil
+		return owner{reason: reasonNoOwner}, nil
 	case err != nil:
-		return a, "", err
-	case owner.DisabledAt != nil:
-		return a, ReasonOwner, nil
+		return owner{}, err
+	case user.DisabledAt != nil || fleet.Actor{Kind: fleet.ActorUser, Role: user.Role}.Require(fleet.Operator) != nil:
+		return owner{reason: reasonOwner}, nil
+	case user.Selector == "":
+		return owner{user: user}, nil
 	}
-	a.Role = owner.Role
-	if owner.Selector != "" {
-		selector, err := fleet.ParseSelector(owner.Selector)
-		a.Selector = &selector
-		if err != nil { // nothing is nobody's to see
-			return a, ReasonOwner, nil //nolint:nilerr // a firing says why there is no collection
-		}
+	selector, err := fleet.ParseSelector(user.Selector)
+	if err != nil { // nothing is nobody's to see
+		return owner{reason: reasonOwner}, nil //nolint:nilerr // a firing says why there is no collection
 	}
-	if err := a.Require(fleet.Operator); err != nil {
-		return a, ReasonOwner, nil //nolint:nilerr // a firing says why there is no collection
+	return owner{user: user, selector: &selector}, nil
+}
+
+// backOff leaves a schedule alone for a while whose moment met an error, the longer the more often it does.
+func (svc *Service) backOff(ctx context.Context, id uuid.UUID, cause error) error {
+	var s fleet.Schedule
+	var again time.Time
+	try := func(record bool) error {
+		return svc.Store.InTx(ctx, func(tx *store.Store) error {
+			var err error
+			again = time.Time{}
+			if s, err = tx.LockSchedule(ctx, id); err != nil {
+				return err
+			}
+			now, err := tx.Now(ctx)
+			if err != nil {
+				return err
+			}
+			due := s.NextAt
+			if s.WaitingAt != nil { // it waits no more: it is due again, and stands for what is due meanwhile
+				due = s.WaitingAt
+			}
+			if due == nil || due.After(now) {
+				return nil
+			}
+			again = now.Add(min(time.Second<<min(s.Failures, 20), maxBackOff)).UTC()
+			if record {
+				_, err = tx.RecordFirings(ctx, []fleet.Firing{{
+					ScheduleID: id, DueAt: *due, Outcome: fleet.OutcomeFailed, Missed: s.WaitMissed,
+					Reason: said(fleet.OutcomeFailed, fleet.MessageOf(cause)+tryAgain(again)),
+				}})
+				if err != nil {
+					return err
+				}
+			}
+			return tx.AdvanceSchedules(ctx, []store.Advance{{ID: id, NextAt: due, RetryAt: &again, Failures: s.Failures + 1}})
+		})
 	}
-	return a, "", nil
+	err := try(true)
+	if err != nil && ctx.Err() == nil { // what cannot be recorded must not be tried for ever
+		err = try(false)
+	}
+	switch {
+	case fleet.KindOf(err) == fleet.NotFound:
+		return nil // it was deleted meanwhile
+	case err != nil:
+		return errors.Join(cause, err)
+	case again.IsZero():
+		return nil // another replica has fired it meanwhile
+	}
+	svc.metrics.firings.WithLabelValues(string(fleet.OutcomeFailed)).Inc()
+	svc.Log.ErrorContext(ctx, "schedule left alone for a while", "schedule", s.Name, "failures", s.Failures+1, "until", again, "error", cause)
+	return nil
 }

@@ -8,84 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/schedule"
 	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/storetest"
 )
-
-func TestParseTimetable(t *testing.T) {
-	t.Parallel()
-	from := time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC)
-	tests := []struct {
-		name, cron, zone string
-		want             string // the first moment after from; empty: refused
-	}{
-		{"five fields", "30 2 * * *", "", "2026-03-29T02:30:00Z"},
-		{"six fields begin with seconds", "15 30 2 * * *", "UTC", "2026-03-29T02:30:15Z"},
-		{"every", "@every 90s", "", "2026-03-28T12:01:30Z"},
-		{"daily in its zone", "@daily", "Europe/Berlin", "2026-03-28T23:00:00Z"},
-		{"a weekday by name", "0 6 * * mon", "Asia/Tokyo", "2026-03-29T21:00:00Z"},
-		{"an unknown zone", "@daily", "Mars/Olympus", ""},
-		{"the machine's own zone is nobody's", "@daily", "Local", ""},
-		{"a zone inside the expression", "TZ=UTC @daily", "", ""},
-		{"four fields", "* * * *", "", ""},
-		{"nonsense", "whenever", "", ""},
-		{"never due", "0 0 30 2 *", "", ""},
-		{"more often than once a second", "@every 10ms", "", ""},
-		{"every no time at all", "@every 0s", "", ""},
-		{"backwards", "@every -5s", "", ""},
-		{"every second and a half", "@every 1500ms", "", ""},
-		{"a very long text", strings.Repeat("*", 300), "", ""},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			table, err := schedule.ParseTimetable(tt.cron, tt.zone)
-			if tt.want == "" {
-				if fleet.KindOf(err) != fleet.Invalid {
-					t.Fatalf("ParseTimetable = %v, want Invalid", err)
-				}
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := table.Next(from).Format(time.RFC3339); got != tt.want {
-				t.Errorf("Next = %s, want %s", got, tt.want)
-			}
-		})
-	}
-}
-
-func FuzzParseTimetable(f *testing.F) {
-	for _, seed := range []string{"30 2 * * *", "@every 1s", "@daily", "TZ=", "CRON_TZ=x", "*/5 * * * * *", "1-5/2 * * * *"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		table, err := schedule.ParseTimetable(text, "")
-		if err != nil {
-			return
-		}
-		now := time.Now()
-		if next := table.Next(now); !next.After(now) {
-			t.Errorf("the next moment of %q after %s is %s", text, now, next)
-		}
-	})
-}
-
-func TestMissedMomentsCollapseIntoTheLast(t *testing.T) {
-	t.Parallel()
-	table, err := schedule.ParseTimetable("*/10 * * * *", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	due := time.Date(2026, 1, 1, 0, 10, 0, 0, time.UTC)
-	last, n := table.Missed(due, due.Add(35*time.Minute))
-	if n != 4 || !last.Equal(due.Add(30*time.Minute)) {
-		t.Errorf("Missed = %s, %d; want 00:40 and 4 moments", last, n)
-	}
-}
 
 // A desk is a service on a test store that notes what it was asked to trigger.
 type desk struct {
@@ -146,10 +75,39 @@ func (d *desk) due(t *testing.T, s fleet.Schedule, since time.Duration) fleet.Sc
 		t.Fatal(err)
 	}
 	at := time.Now().Add(-since).Truncate(10 * time.Second)
-	if err := d.store.SetNextAt(t.Context(), stored.ID, &at); err != nil {
+	d.setNext(t, stored.ID, at)
+	return stored
+}
+
+// setNext makes a schedule wait for a moment, as if it had been there.
+func (d *desk) setNext(t *testing.T, id uuid.UUID, at time.Time) {
+	t.Helper()
+	s, err := d.store.Schedule(t.Context(), id)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return stored
+	err = d.store.AdvanceSchedules(t.Context(), []store.Advance{{ID: id, NextAt: &at, WaitingAt: s.WaitingAt, WaitMissed: s.WaitMissed}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fire fires what is due, and insists on how many schedules that are.
+func (d *desk) fire(t *testing.T, want int) {
+	t.Helper()
+	if n, err := d.FireDue(t.Context(), 10); err != nil || n != want {
+		t.Fatalf("FireDue = %d, %v; want %d", n, err, want)
+	}
+}
+
+// firings returns what came of the schedule's moments, newest first.
+func (d *desk) firings(t *testing.T, id uuid.UUID) []fleet.Firing {
+	t.Helper()
+	firings, _, err := d.store.Firings(t.Context(), id, fleet.Page{Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return firings
 }
 
 func TestFiring(t *testing.T) {
@@ -165,7 +123,7 @@ func TestFiring(t *testing.T) {
 		{name: "a due schedule makes a collection", since: 10 * time.Second},
 		{name: "a gap makes one collection", since: time.Hour},
 		{name: "a refusal is recorded", since: 10 * time.Second, answer: fleet.Errorf(fleet.Invalid, "no enabled host is selected"), reason: "refused: no enabled host is selected"},
-		{name: "an open collection is not overlapped", since: 20 * time.Second, twice: true, reason: schedule.ReasonOverlap},
+		{name: "an open collection is not overlapped", since: 20 * time.Second, twice: true, reason: "overlap: the last collection has not ended"},
 		{name: "an open collection is overlapped if allowed", with: fleet.Schedule{Overlap: fleet.OverlapAllow}, since: 20 * time.Second, twice: true},
 	}
 	for _, tt := range tests {
@@ -174,17 +132,11 @@ func TestFiring(t *testing.T) {
 			d := newDesk(t)
 			d.answer = tt.answer
 			s := d.due(t, tt.with, tt.since)
-			if fired, err := d.FireOne(t.Context()); err != nil || !fired {
-				t.Fatalf("FireOne = %v, %v", fired, err)
-			}
+			d.fire(t, 1)
 			if tt.twice {
 				again := time.Now().Add(-time.Second).Truncate(time.Second)
-				if err := d.store.SetNextAt(t.Context(), s.ID, &again); err != nil {
-					t.Fatal(err)
-				}
-				if fired, err := d.FireOne(t.Context()); err != nil || !fired {
-					t.Fatalf("second FireOne = %v, %v", fired, err)
-				}
+				d.setNext(t, s.ID, again)
+				d.fire(t, 1)
 			}
 			firings, _, err := d.store.Firings(t.Context(), s.ID, fleet.Page{})
 			if err != nil || len(firings) == 0 {
@@ -194,9 +146,7 @@ func TestFiring(t *testing.T) {
 			if got := newest; got.Reason != tt.reason || (got.CollectionID == nil) != (tt.reason != "") {
 				t.Errorf("firing = %+v, want reason %q", got, tt.reason)
 			}
-			if fired, err := d.FireOne(t.Context()); err != nil || fired {
-				t.Errorf("a further FireOne = %v, %v; want nothing due", fired, err)
-			}
+			d.fire(t, 0)
 			if len(d.triggered) > 0 && (d.triggered[0].Kind != fleet.ActorSchedule || d.triggered[0].Role != fleet.Admin) {
 				t.Errorf("it acted as %+v, want the schedule with its owner's role", d.triggered[0])
 			}
@@ -227,11 +177,9 @@ func TestAMomentThatMeetsAFullQueue(t *testing.T) {
 				t.Fatal(err)
 			}
 			began := time.Now()
-			if fired, err := d.FireOne(t.Context()); err != nil || !fired {
-				t.Fatalf("FireOne = %v, %v", fired, err)
-			}
+			d.fire(t, 1)
 			firings, _, err := d.store.Firings(t.Context(), s.ID, fleet.Page{})
-			if err != nil || len(firings) != 1 || firings[0].CollectionID != nil || !strings.HasPrefix(firings[0].Reason, schedule.ReasonFull+"Too much waits already.") {
+			if err != nil || len(firings) != 1 || firings[0].CollectionID != nil || !strings.HasPrefix(firings[0].Reason, "queue_full: Too much waits already.") {
 				t.Fatalf("firings = %+v, %v; want one that says why it made no collection", firings, err)
 			}
 			if got := strings.Contains(firings[0].Reason, "tried again at"); got != tt.again {
@@ -247,16 +195,15 @@ func TestAMomentThatMeetsAFullQueue(t *testing.T) {
 				}
 				return
 			}
-			if wait := after.NextAt.Sub(began); wait < 58*time.Second || wait > 70*time.Second {
-				t.Errorf("it is tried again after %s, want about a minute", wait)
+			if after.RetryAt == nil || after.RetryAt.Sub(began) < 58*time.Second || after.RetryAt.Sub(began) > 70*time.Second || !after.NextAt.Equal(*before.NextAt) {
+				t.Errorf("the schedule = %+v, want the same moment tried again in about a minute", after)
 			}
 			d.answer = nil // and there is room again
-			now := time.Now().Add(-time.Second).Truncate(time.Second)
-			if err := d.store.SetNextAt(t.Context(), s.ID, &now); err != nil {
-				t.Fatal(err)
-			}
-			if fired, err := d.FireOne(t.Context()); err != nil || !fired {
-				t.Fatalf("FireOne = %v, %v", fired, err)
+			d.fire(t, 0)
+			d.setNext(t, s.ID, *before.NextAt) // and a minute has passed
+			d.fire(t, 1)
+			if firings := d.firings(t, s.ID); len(firings) != 1 || firings[0].Outcome != fleet.OutcomeCollected || firings[0].Reason != "" {
+				t.Errorf("firings = %+v, want the same moment with its collection", firings)
 			}
 			collections, _, err := d.store.Collections(t.Context(), fleet.Everything(), fleet.Page{})
 			if err != nil || len(collections) != 1 {
@@ -271,12 +218,8 @@ func TestAFullQueueHoldsNoOtherScheduleUp(t *testing.T) {
 	d := newDesk(t)
 	d.answer = fleet.Errorf(fleet.Exhausted, "Too much waits already.").WithCode("queue_full")
 	d.due(t, fleet.Schedule{}, time.Minute)
-	if fired, err := d.FireOne(t.Context()); err != nil || !fired {
-		t.Fatalf("FireOne = %v, %v", fired, err)
-	}
-	if fired, err := d.FireOne(t.Context()); err != nil || fired {
-		t.Errorf("a further FireOne = %v, %v; want the refused one out of the way", fired, err)
-	}
+	d.fire(t, 1)
+	d.fire(t, 0)
 }
 
 func TestThePreviewBeginsWithWhatIsWaitedFor(t *testing.T) {
@@ -287,11 +230,9 @@ func TestThePreviewBeginsWithWhatIsWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	waits := s.NextAt.Add(-20 * time.Minute)
-	if err := d.store.SetNextAt(t.Context(), s.ID, &waits); err != nil {
-		t.Fatal(err)
-	}
+	d.setNext(t, s.ID, waits)
 	moments, err := d.Next(t.Context(), s.ID, 2)
-	if err != nil || len(moments) != 2 || !moments[0].Equal(waits) || !moments[1].Equal(waits.Add(time.Hour)) {
+	if err != nil || len(moments) != 2 || !moments[0].At.Equal(waits) || !moments[1].At.Equal(waits.Add(time.Hour)) {
 		t.Errorf("Next = %v, %v; want %s and an hour later", moments, err, waits)
 	}
 }
@@ -305,12 +246,8 @@ func TestAMomentIsFiredOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // the second time, as if the clock had been set back
-		if err := d.store.SetNextAt(t.Context(), s.ID, before.NextAt); err != nil {
-			t.Fatal(err)
-		}
-		if fired, err := d.FireOne(t.Context()); err != nil || !fired {
-			t.Fatalf("FireOne = %v, %v", fired, err)
-		}
+		d.setNext(t, s.ID, *before.NextAt)
+		d.fire(t, 1)
 	}
 	collections, _, err := d.store.Collections(t.Context(), fleet.Everything(), fleet.Page{})
 	if err != nil {
@@ -337,8 +274,6 @@ func TestRefusals(t *testing.T) {
 		code   string
 	}{
 		{"an operator may not define", func(_ *fleet.Schedule, a *fleet.Actor) { a.Role = fleet.Operator }, fleet.Forbidden, "forbidden"},
-		{"jitter is not supported yet", func(s *fleet.Schedule, _ *fleet.Actor) { s.Jitter = time.Second }, fleet.Invalid, "not_supported_yet"},
-		{"queueing is not supported yet", func(s *fleet.Schedule, _ *fleet.Actor) { s.Overlap = fleet.OverlapQueue }, fleet.Invalid, "not_supported_yet"},
 		{"a bad selector", func(s *fleet.Schedule, _ *fleet.Actor) { s.Selector = "env=" }, fleet.Invalid, "invalid_selector"},
 		{"a bad cron", func(s *fleet.Schedule, _ *fleet.Actor) { s.Cron = "x" }, fleet.Invalid, "invalid_cron"},
 		{"no name", func(s *fleet.Schedule, _ *fleet.Actor) { s.Name = "" }, fleet.Invalid, "invalid"},

@@ -1,18 +1,23 @@
+// Package schedule is when to collect: schedules, what they mean, and firing them. Any number of processes may fire;
+// none is special.
 package schedule
 
 import (
 	"context"
 	"log/slog"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/store"
 )
 
-// A Trigger makes a schedule's collection; the wiring passes the collection service in.
+// A Trigger makes a schedule's collection; the wiring passes the collection service in. due is zero if somebody runs the
+// schedule by hand, which is not spread by its jitter.
 type Trigger func(ctx context.Context, tx *store.Store, actor fleet.Actor, s fleet.Schedule, due time.Time) (fleet.Collection, error)
 
 // Config is what a Service needs.
@@ -22,15 +27,18 @@ type Config struct {
 	// CheckTypes returns the report types to collect, all of them for none, or says which is unknown.
 	CheckTypes func(context.Context, []string) ([]string, error)
 	Log        *slog.Logger
+	Metrics    prometheus.Registerer // where firings are measured; nil: nowhere
 }
 
-// A Service keeps schedules and fires them.
+// A Service keeps schedules and fires them. It is safe for concurrent use.
 type Service struct {
 	Config
+	metrics metrics
+	zones   sync.Map // the time zones that have been read, by name
 }
 
 // New returns a Service.
-func New(c Config) *Service { return &Service{Config: c} }
+func New(c Config) *Service { return &Service{Config: c, metrics: newMetrics(c.Metrics)} }
 
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._:-]{0,127}$`)
 
@@ -52,14 +60,7 @@ func (svc *Service) check(ctx context.Context, s fleet.Schedule) (fleet.Schedule
 	if !namePattern.MatchString(s.Name) {
 		return s, none, fleet.InvalidField("name", "1 to 128 letters, digits, spaces and ._:-")
 	}
-	if s.Jitter != 0 {
-		return s, none, fleet.NotSupportedYet("jitter_seconds")
-	}
-	switch s.Overlap {
-	case fleet.OverlapSkip, fleet.OverlapAllow:
-	case fleet.OverlapQueue:
-		return s, none, fleet.NotSupportedYet("overlap")
-	default:
+	if s.Overlap != fleet.OverlapSkip && s.Overlap != fleet.OverlapQueue && s.Overlap != fleet.OverlapAllow {
 		return s, none, fleet.InvalidField("overlap", "must be skip, queue or allow")
 	}
 	if s.Misfire != fleet.MisfireOnce && s.Misfire != fleet.MisfireSkip {
@@ -73,8 +74,28 @@ func (svc *Service) check(ctx context.Context, s fleet.Schedule) (fleet.Schedule
 	if s.ReportTypes, err = svc.CheckTypes(ctx, s.ReportTypes); err != nil {
 		return s, none, err
 	}
-	table, err := ParseTimetable(s.Cron, s.Timezone)
-	return s, table, err
+	if _, s.Blackouts, err = readBlackouts(s.Blackouts); err != nil {
+		return s, none, err
+	}
+	table, _, err := svc.read(s)
+	if err != nil {
+		return s, none, err
+	}
+	return s, table, checkJitter(s.Jitter, table)
+}
+
+// checkJitter refuses a jitter that would let the tasks of two moments run into each other.
+func checkJitter(jitter time.Duration, table Timetable) error {
+	switch {
+	case jitter < 0 || jitter > fleet.MaxJitter || jitter%time.Second != 0:
+		return fleet.InvalidField("jitter_seconds", "must be between 0 and %d", fleet.MaxJitter/time.Second)
+	case jitter == 0:
+		return nil
+	}
+	if shortest := table.shortest(); jitter >= shortest {
+		return fleet.InvalidField("jitter_seconds", "must be less than the shortest time between two moments of the schedule, which is %s", shortest)
+	}
+	return nil
 }
 
 // Add stores a schedule on behalf of actor, an admin, who becomes its owner: it acts with the owner's current scope.
@@ -99,7 +120,8 @@ func (svc *Service) Add(ctx context.Context, actor fleet.Actor, s fleet.Schedule
 	return s, err
 }
 
-// Update stores a changed schedule over the version it was read at. Its next moment is computed anew.
+// Update stores a changed schedule over the version it was read at. If the change is about when it is due, or it was
+// paused, its next moment is computed anew from now: moments that passed meanwhile are not made up for.
 func (svc *Service) Update(ctx context.Context, actor fleet.Actor, s fleet.Schedule) (fleet.Schedule, error) {
 	if err := actor.Require(fleet.Admin); err != nil {
 		return s, err
@@ -110,7 +132,13 @@ func (svc *Service) Update(ctx context.Context, actor fleet.Actor, s fleet.Sched
 	}
 	s.OwnerID = actor.UserID
 	err = svc.Store.InTx(ctx, func(tx *store.Store) error {
-		if err := setNext(ctx, tx, &s, table); err != nil {
+		before, err := tx.LockSchedule(ctx, s.ID)
+		if err != nil {
+			return err
+		}
+		if sameMoments(before, s) {
+			s.NextAt, s.RetryAt, s.Failures, s.WaitingAt, s.WaitMissed = before.NextAt, before.RetryAt, before.Failures, before.WaitingAt, before.WaitMissed
+		} else if err := anew(ctx, tx, before, &s, table); err != nil {
 			return err
 		}
 		if s, err = tx.UpdateSchedule(ctx, s); err != nil {
@@ -121,17 +149,35 @@ func (svc *Service) Update(ctx context.Context, actor fleet.Actor, s fleet.Sched
 	return s, err
 }
 
+// sameMoments reports whether a change leaves alone when the schedule is due and what becomes of a moment that waits.
+func sameMoments(before, after fleet.Schedule) bool {
+	sameEnd := before.EndsAt == nil && after.EndsAt == nil || before.EndsAt != nil && after.EndsAt != nil && before.EndsAt.Equal(*after.EndsAt)
+	return before.Enabled && after.Enabled && before.Cron == after.Cron && before.Timezone == after.Timezone && sameEnd && before.Overlap == after.Overlap
+}
+
+// anew lets a schedule begin anew from now on, as after a pause: moments that passed are nobody's, and one that waited for
+// the end of a collection waits no more.
+func anew(ctx context.Context, tx *store.Store, before fleet.Schedule, s *fleet.Schedule, table Timetable) error {
+	s.RetryAt, s.Failures, s.WaitingAt, s.WaitMissed = nil, 0, nil, 0
+	if before.WaitingAt != nil {
+		_, err := tx.RecordFirings(ctx, []fleet.Firing{{
+			ScheduleID: s.ID, DueAt: *before.WaitingAt, Missed: before.WaitMissed, Outcome: fleet.OutcomeReplaced,
+			Reason: said(fleet.OutcomeReplaced, "the schedule was paused or changed while it waited"),
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	return setNext(ctx, tx, s, table)
+}
+
 // setNext sets when the schedule is due next, by the database's clock.
 func setNext(ctx context.Context, tx *store.Store, s *fleet.Schedule, table Timetable) error {
 	now, err := tx.Now(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		s.NextAt = nextOf(table, now, s.EndsAt)
 	}
-	s.NextAt = nil
-	if next := table.Next(now); !next.IsZero() {
-		s.NextAt = &next
-	}
-	return nil
+	return err
 }
 
 // Remove deletes a schedule.
@@ -173,14 +219,16 @@ func (svc *Service) RunNow(ctx context.Context, actor fleet.Actor, id uuid.UUID)
 // maxPreview bounds how many moments are previewed.
 const maxPreview = 100
 
-// Next returns the next n moments of the schedule, at most 100. The first of an enabled schedule is the one that it
-// waits for, from which the moments of an @every are counted.
-func (svc *Service) Next(ctx context.Context, id uuid.UUID, n int) ([]time.Time, error) {
+// An Upcoming moment is one at which a schedule will be due.
+type Upcoming struct {
+	At       time.Time
+	Blackout string // the window that it lies in, in words; it will be skipped. Empty: none
+}
+
+// Next returns the next n moments of the schedule, at most 100, up to its end. The first of an enabled schedule is the one
+// that it waits for, from which the moments of an @every are counted.
+func (svc *Service) Next(ctx context.Context, id uuid.UUID, n int) ([]Upcoming, error) {
 	s, err := svc.Store.Schedule(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	table, err := ParseTimetable(s.Cron, s.Timezone)
 	if err != nil {
 		return nil, err
 	}
@@ -188,15 +236,41 @@ func (svc *Service) Next(ctx context.Context, id uuid.UUID, n int) ([]time.Time,
 	if err != nil {
 		return nil, err
 	}
-	moments := []time.Time{}
-	next := table.Next(at)
-	if s.Enabled && s.NextAt != nil && s.NextAt.After(at) {
-		next = s.NextAt.UTC()
+	return svc.upcoming(s, at, n)
+}
+
+// Preview returns the next n moments, at most 100, of a schedule that is not stored. What is wrong with the fields that
+// say when it is due is an Invalid error; the others may be anything.
+func (svc *Service) Preview(ctx context.Context, s fleet.Schedule, n int) ([]Upcoming, error) {
+	at, err := svc.Store.Now(ctx)
+	if err != nil {
+		return nil, err
 	}
-	for ; len(moments) < min(n, maxPreview) && !next.IsZero(); next = table.Next(next) {
-		moments = append(moments, next)
+	s.NextAt = nil
+	return svc.upcoming(s, at, n)
+}
+
+func (svc *Service) upcoming(s fleet.Schedule, after time.Time, n int) ([]Upcoming, error) {
+	table, windows, err := svc.read(s)
+	if err != nil {
+		return nil, err
 	}
-	return moments, nil
+	found := []Upcoming{}
+	next := nextOf(table, after, s.EndsAt)
+	if s.Enabled && s.NextAt != nil && s.NextAt.After(after) {
+		next = new(s.NextAt.UTC())
+	}
+	for ; len(found) < min(n, maxPreview) && next != nil; next = nextOf(table, *next, s.EndsAt) {
+		moment := Upcoming{At: *next}
+		for _, w := range windows {
+			if w.covers(next.In(table.location)) {
+				moment.Blackout = w.String()
+				break
+			}
+		}
+		found = append(found, moment)
+	}
+	return found, nil
 }
 
 func audit(ctx context.Context, tx *store.Store, actor fleet.Actor, action string, s fleet.Schedule) error {

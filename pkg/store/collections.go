@@ -15,7 +15,7 @@ import (
 // collectionColumns is the one list of a collection's columns, the same in collections and collection_history.
 const collectionColumns = `c.id, c.created_at, c.kind, c.requested_by, c.actor, coalesce(c.selector, ''), c.host_ids, c.report_types,
 	c.priority, c.state, c.total, c.skipped, c.deadline_seconds, coalesce(c.max_parallel, 0), c.expires_at, c.schedule_id, c.due_at,
-	c.started_at, c.finished_at, c.cancel_requested_at, c.counts, c.errors`
+	c.started_at, c.finished_at, c.cancel_requested_at, c.counts, c.errors, c.jitter_seconds`
 
 type skippedColumn struct {
 	HostID uuid.UUID  `json:"host_id"`
@@ -36,19 +36,23 @@ type countsColumn struct {
 func scanCollection(row pgx.CollectableRow) (fleet.Collection, error) {
 	var c fleet.Collection
 	var skipped []skippedColumn
-	var deadline int
+	var deadline, jitter int
 	var scheduleID *uuid.UUID
 	var dueAt *time.Time
 	var counts *countsColumn
 	err := row.Scan(&c.ID, &c.CreatedAt, &c.Kind, &c.RequestedBy, &c.Actor, &c.Selector, &c.HostIDs, &c.ReportTypes,
 		&c.Priority, &c.State, &c.Counts.Total, &skipped, &deadline, &c.MaxParallel, &c.ExpiresAt, &scheduleID, &dueAt,
-		&c.StartedAt, &c.FinishedAt, &c.CancelledAt, &counts, &c.Errors)
+		&c.StartedAt, &c.FinishedAt, &c.CancelledAt, &counts, &c.Errors, &jitter)
+	c.Jitter = time.Duration(jitter) * time.Second
 	c.Deadline = time.Duration(deadline) * time.Second
 	for _, s := range skipped {
 		c.Skipped = append(c.Skipped, fleet.Skipped(s))
 	}
-	if scheduleID != nil && dueAt != nil {
-		c.Schedule = &fleet.Due{ScheduleID: *scheduleID, At: *dueAt}
+	if scheduleID != nil {
+		c.Schedule = &fleet.Due{ScheduleID: *scheduleID}
+		if dueAt != nil {
+			c.Schedule.At = *dueAt
+		}
 	}
 	if counts != nil {
 		c.Counts = fleet.Counts(*counts)
@@ -59,6 +63,10 @@ func scanCollection(row pgx.CollectableRow) (fleet.Collection, error) {
 // AddCollection stores c with a task for each enabled host that it selects within the scope, in one statement, and
 // returns it with its total and the hosts that were skipped. c.ID is a UUIDv7; c selects by HostIDs or, if there are
 // none, by selector. It may have selected no host at all: whether that is an error is the caller's rule.
+//
+// With a Jitter, which only a schedule's collection has, each task waits for its host's own part of it, counted from the
+// moment or, more than a minute after that, from now. The part depends on the schedule and the host alone. The time that a
+// task may wait for its turn is counted from then on.
 func (s *Store) AddCollection(ctx context.Context, scope fleet.Scope, c fleet.Collection, selector *fleet.Selector) (fleet.Collection, error) {
 	c.CreatedAt = fleet.TimeOf(c.ID)
 	w := newWhere()
@@ -80,13 +88,15 @@ func (s *Store) AddCollection(ctx context.Context, scope fleet.Scope, c fleet.Co
 			from (select id, name from picked where not enabled order by name limit 1000) p
 		), collection as (
 			insert into collections (id, created_at, kind, requested_by, actor, selector, host_ids, report_types, priority, state,
-				total, skipped, deadline_seconds, max_parallel, expires_at, schedule_id, due_at)
+				total, skipped, deadline_seconds, max_parallel, expires_at, schedule_id, due_at, jitter_seconds)
 			select @id, @created_at, @kind, @requested_by, @actor, nullif(@selector, ''), @host_ids::uuid[], @report_types, @priority, 'pending',
 				(select count(*) from picked where enabled), (select hosts from skipped), @deadline_seconds, nullif(@max_parallel::int, 0), @expires_at,
-				@schedule_id::uuid, @due_at::timestamptz
+				@schedule_id::uuid, @due_at::timestamptz, @jitter_seconds::int
 		), tasks as (
-			insert into tasks (id, collection_id, created_at, host_id, site, priority, expires_at, requester, max_parallel)
-			select uuid_v7(@created_at), @id, @created_at, id, site, @priority, @expires_at, @actor, nullif(@max_parallel::int, 0) from picked where enabled
+			insert into tasks (id, collection_id, created_at, host_id, site, priority, expires_at, requester, max_parallel, not_before)
+			select uuid_v7(@created_at), @id, @created_at, id, site, @priority, @expires_at - interval '1 second' * @jitter_seconds::int + `+jitterOf+`, @actor, nullif(@max_parallel::int, 0),
+				@jitter_from::timestamptz + `+jitterOf+`
+			from picked where enabled
 		)
 		select (select count(*) from picked where enabled), (select hosts from skipped)`, w.args).Scan(&c.Counts.Total, &skipped)
 	if err != nil {
@@ -101,17 +111,34 @@ func (s *Store) AddCollection(ctx context.Context, scope fleet.Scope, c fleet.Co
 	return c, nil
 }
 
+// jitterOf is a host's part of the jitter, in steps of a millisecond; nothing without one. The mask leaves no sign.
+const jitterOf = `case when @jitter_seconds::int = 0 then interval '0' else interval '1 millisecond' *
+				((hashtextextended(id::text, hashtextextended(@schedule_id::text, 0)) & 9223372036854775807) % (@jitter_seconds::bigint * 1000)) end`
+
+// jitterGrace is how late a moment is fired at most for its tasks to keep their places.
+const jitterGrace = time.Minute
+
 func (w *where) collectionArgs(c fleet.Collection) {
 	var scheduleID *uuid.UUID
 	var dueAt *time.Time
+	var jitterFrom *time.Time
 	if c.Schedule != nil {
-		scheduleID, dueAt = &c.Schedule.ScheduleID, &c.Schedule.At
+		scheduleID = &c.Schedule.ScheduleID
+		if !c.Schedule.At.IsZero() {
+			dueAt = &c.Schedule.At
+		}
+	}
+	if c.Jitter > 0 && dueAt != nil {
+		jitterFrom = dueAt
+		if c.CreatedAt.Sub(*dueAt) > jitterGrace {
+			jitterFrom = &c.CreatedAt
+		}
 	}
 	maps.Copy(w.args, pgx.NamedArgs{
 		"id": c.ID, "created_at": c.CreatedAt, "kind": c.Kind, "requested_by": c.RequestedBy, "actor": c.Actor,
 		"selector": c.Selector, "report_types": c.ReportTypes, "priority": c.Priority,
 		"deadline_seconds": int(c.Deadline / time.Second), "max_parallel": c.MaxParallel, "expires_at": c.ExpiresAt,
-		"schedule_id": scheduleID, "due_at": dueAt,
+		"schedule_id": scheduleID, "due_at": dueAt, "jitter_from": jitterFrom, "jitter_seconds": int(c.Jitter / time.Second),
 	})
 }
 

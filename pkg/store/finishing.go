@@ -69,7 +69,7 @@ func finish(condition string) string {
 		)
 		insert into collection_history (id, created_at, kind, requested_by, actor, selector, host_ids, report_types, priority, state,
 			total, skipped, deadline_seconds, max_parallel, expires_at, schedule_id, due_at, started_at, finished_at, cancel_requested_at,
-			counts, errors)
+			counts, errors, jitter_seconds)
 		select m.id, m.created_at, m.kind, m.requested_by, m.actor, m.selector, m.host_ids, m.report_types, m.priority,
 			case when m.k_succeeded = m.total then 'succeeded'
 				when m.k_succeeded + m.k_partial > 0 then 'partial'
@@ -78,7 +78,7 @@ func finish(condition string) string {
 			coalesce(m.k_finished, now()), m.cancel_requested_at,
 			jsonb_build_object('total', m.total, 'queued', 0, 'running', 0, 'succeeded', m.k_succeeded, 'partial', m.k_partial,
 				'failed', m.k_failed, 'cancelled', m.k_cancelled),
-			coalesce(e.errors, '{}')
+			coalesce(e.errors, '{}'), m.jitter_seconds
 		from moved m left join errors e on e.id = m.id
 		returning id`
 }

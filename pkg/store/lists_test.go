@@ -31,7 +31,7 @@ func lists(t *testing.T, s *store.Store) map[string]func(fleet.Page) ([]string, 
 		if _, err := s.AddSchedule(t.Context(), aSchedule(name)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.AddFiring(t.Context(), fleet.Firing{ScheduleID: schedule, DueAt: now.Add(-time.Duration(i) * time.Microsecond), FiredAt: now}); err != nil {
+		if _, err := s.RecordFirings(t.Context(), []fleet.Firing{{ScheduleID: schedule, DueAt: now.Add(-time.Duration(i) * time.Microsecond)}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -85,7 +85,7 @@ func lists(t *testing.T, s *store.Store) map[string]func(fleet.Page) ([]string, 
 			return namesOf(items, func(r fleet.Report) string { return r.ID.String() }), next, err
 		},
 		"schedules": func(p fleet.Page) ([]string, string, error) {
-			items, next, err := s.Schedules(t.Context(), p)
+			items, next, err := s.Schedules(t.Context(), store.ScheduleFilter{}, p)
 			return namesOf(items, func(s fleet.Schedule) string { return s.Name }), next, err
 		},
 		"firings": func(p fleet.Page) ([]string, string, error) {

@@ -93,8 +93,7 @@ func withoutScope() map[string]string {
 		"Outbox": machinery, "Unclaimed": machinery, "RingAgain": machinery, "TakeOver": machinery, "EndHopeless": machinery,
 		"ClaimTask": machinery, "RetryTask": machinery, "ReleaseTask": machinery, "ReleaseStray": machinery, "EndTask": machinery,
 		"Heartbeat": machinery, "Workers": machinery, "FinishCollections": machinery, "PinMachineID": machinery,
-		"RecordHostKey": machinery, "CredentialFor": machinery, "HasOpenCollection": machinery, "TakeDueSchedule": machinery,
-		"AddFiring": machinery,
+		"RecordHostKey": machinery, "CredentialFor": machinery,
 
 		"AddHost": write, "AddHosts": write, "UpdateHost": write, "RequestCancel": write, "DecideHostKey": write, "SuspendHostKeys": write,
 
@@ -106,7 +105,8 @@ func withoutScope() map[string]string {
 		"Collector": collectors, "Collectors": collectors, "CollectorVersions": collectors, "AddCollector": collectors, "UpdateCollector": collectors,
 		"SchedulesNaming": schedules, "AsksLocalHosts": machinery,
 
-		"Schedule": schedules, "Schedules": schedules, "Firings": schedules, "AddSchedule": schedules, "UpdateSchedule": schedules,
+		"Schedule": schedules, "LockSchedule": schedules, "Schedules": schedules, "Firings": schedules, "ScheduleStates": schedules, "OpenSchedules": schedules, "SettledMoments": schedules, "RecordFirings": schedules,
+		"TakeDueSchedules": schedules, "TakeWaitingSchedules": schedules, "AddSchedule": schedules, "UpdateSchedule": schedules,
 	}
 }
 

@@ -107,7 +107,7 @@ func TestTheTransactionThatMetNoPartitionIsRunAgainAsAWhole(t *testing.T) {
 		calls++
 		addHost(t, tx, "only-once") // fails the test if the first run were not rolled back
 		return tx.InTx(t.Context(), func(nested *store.Store) error {
-			_, err := nested.AddFiring(t.Context(), fleet.Firing{ScheduleID: fleet.NewID(), DueAt: due, FiredAt: due})
+			_, err := nested.RecordFirings(t.Context(), []fleet.Firing{{ScheduleID: fleet.NewID(), DueAt: due}})
 			return err
 		})
 	})
@@ -132,10 +132,7 @@ func TestManyMakersOfOnePartitionDoNotClash(t *testing.T) {
 	for i := range errs {
 		all.Go(func() {
 			errs[i] = s.InTx(t.Context(), func(tx *store.Store) error {
-				fresh, err := tx.AddFiring(t.Context(), fleet.Firing{ScheduleID: fleet.NewID(), DueAt: due, FiredAt: due})
-				if err == nil && !fresh {
-					err = errors.New("the firing was there already")
-				}
+				_, err := tx.RecordFirings(t.Context(), []fleet.Firing{{ScheduleID: fleet.NewID(), DueAt: due}})
 				return err
 			})
 		})

@@ -37,7 +37,8 @@ type Collection struct {
 	ExpiresAt       time.Time      `json:"expires_at"`
 	Skipped         []Skipped      `json:"skipped" nullable:"false" doc:"selected and not asked; the first 1,000"`
 	ScheduleID      *uuid.UUID     `json:"schedule_id" nullable:"true" format:"uuid"`
-	DueAt           *time.Time     `json:"due_at" doc:"the moment of the schedule"`
+	DueAt           *time.Time     `json:"due_at" doc:"the moment of the schedule; null if somebody ran it by hand"`
+	JitterSeconds   int            `json:"jitter_seconds" doc:"its tasks are spread over so long from due_at on, each host's at a place of its own"`
 	Delayed         bool           `json:"delayed,omitempty" doc:"accepted, but the queue did not answer: it begins when the queue is back"`
 	CreatedAt       time.Time      `json:"created_at"`
 	StartedAt       *time.Time     `json:"started_at"`
@@ -120,7 +121,10 @@ func CollectionView(c fleet.Collection) Collection {
 		view.Errors[string(code)] = n
 	}
 	if c.Schedule != nil {
-		view.ScheduleID, view.DueAt = &c.Schedule.ScheduleID, utcOrNull(&c.Schedule.At)
+		view.ScheduleID = &c.Schedule.ScheduleID
+		if !c.Schedule.At.IsZero() {
+			view.DueAt = utcOrNull(&c.Schedule.At)
+		}
 	}
 	return view
 }

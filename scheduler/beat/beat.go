@@ -45,7 +45,9 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		collections := collection.New(collection.Config{
 			Store: b.Store, Queue: b.Queue, Log: log, QueueLimit: c.QueueLimit, Metrics: registry,
 		})
-		schedules := schedule.New(Schedules(b.Store, collections, log))
+		firing := Schedules(b.Store, collections, log)
+		firing.Metrics = registry
+		schedules := schedule.New(firing)
 		g.Go(func() error { return sweeper.Relay(ctx) })
 		g.Go(func() error { return sweeper.Sweep(ctx) })
 		g.Go(func() error { return sweeper.Housekeep(ctx) })
@@ -63,8 +65,9 @@ func Schedules(s *store.Store, collections *collection.Service, log *slog.Logger
 				return fleet.Collection{}, err
 			}
 			r := collection.Request{Selector: sch.Selector, ReportTypes: sch.ReportTypes, Priority: sch.Priority}
+			r.Schedule = &fleet.Due{ScheduleID: sch.ID, At: due}
 			if !due.IsZero() {
-				r.Schedule = &fleet.Due{ScheduleID: sch.ID, At: due}
+				r.Jitter = sch.Jitter
 			}
 			return collections.TriggerIn(ctx, tx, actor, r)
 		},

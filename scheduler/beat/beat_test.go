@@ -58,17 +58,17 @@ func TestASchedulesWorkGivesWayWhenTooMuchWaits(t *testing.T) {
 				t.Fatal(err)
 			}
 			due := time.Now().Add(-time.Second).Truncate(time.Second)
-			if err := s.SetNextAt(t.Context(), nightly.ID, &due); err != nil {
+			if err := s.AdvanceSchedules(t.Context(), []store.Advance{{ID: nightly.ID, NextAt: &due}}); err != nil {
 				t.Fatal(err)
 			}
-			if fired, err := schedules.FireOne(t.Context()); err != nil || !fired {
-				t.Fatalf("FireOne = %v, %v", fired, err)
+			if n, err := schedules.FireDue(t.Context(), 10); err != nil || n != 1 {
+				t.Fatalf("FireDue = %d, %v", n, err)
 			}
 			firings, _, err := s.Firings(t.Context(), nightly.ID, fleet.Page{})
 			if err != nil || len(firings) != 1 || !firings[0].DueAt.Equal(due) {
 				t.Fatalf("firings = %+v, %v; want the one", firings, err)
 			}
-			if f := firings[0]; (f.CollectionID == nil) != tt.full || strings.HasPrefix(f.Reason, schedule.ReasonFull) != tt.full {
+			if f := firings[0]; (f.CollectionID == nil) != tt.full || (f.Outcome == fleet.OutcomeFull) != tt.full || strings.HasPrefix(f.Reason, "queue_full: ") != tt.full {
 				t.Errorf("firing = %+v, want it refused: %v", f, tt.full)
 			}
 		})

@@ -159,7 +159,9 @@ func badInputs() []badInput {
 
 		{"a timetable that cannot be read", call{method: post, path: "/api/v1/schedules", as: "admin", body: `{"name":"s","cron":"sometimes","selector":"*"}`}, 422, "invalid_cron", "cron"},
 		{"a time zone that there is not", call{method: post, path: "/api/v1/schedules", as: "admin", body: `{"name":"s","cron":"@daily","timezone":"Mars/Olympus","selector":"*"}`}, 422, "invalid", "timezone"},
-		{"jitter", call{method: post, path: "/api/v1/schedules", as: "admin", body: `{"name":"s","cron":"@daily","selector":"*","jitter_seconds":5}`}, 422, "not_supported_yet", "jitter_seconds"},
+		{"a jitter as long as the period", call{method: post, path: "/api/v1/schedules", as: "admin", body: `{"name":"s","cron":"@hourly","selector":"*","jitter_seconds":3600}`}, 422, "invalid", "jitter_seconds"},
+		{"a blackout of no time", call{method: post, path: "/api/v1/schedules", as: "admin", body: `{"name":"s","cron":"@hourly","selector":"*","blackouts":[{"from":"22:00","to":"22:00"}]}`}, 422, "invalid", "blackouts[0].to"},
+		{"a blackout that is both weekly and not", call{method: post, path: "/api/v1/schedules", as: "admin", body: `{"name":"s","cron":"@hourly","selector":"*","blackouts":[{"from":"22:00","to":"23:00"},{"from":"1:00","to":"23:00","ends_at":"2027-01-01T00:00:00Z"}]}`}, 422, "invalid", "blackouts[1]"},
 		{"an unknown schedule", read("/api/v1/schedules/UNKNOWN"), 404, "not_found", ""},
 		{"a token without a name", call{method: post, path: "/api/v1/tokens", as: "viewer", body: `{}`, invalid: true}, 422, "required", "name"},
 		{"a call that is still to come", read("/api/v1/audit?actor=user:admin"), 422, "not_supported_yet", ""},

@@ -3,10 +3,11 @@ package rest
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/rollcallhq/rollcall/api/internal/session"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/schedule"
+	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/wire"
 )
 
@@ -18,32 +19,45 @@ func (s *server) registerSchedules() {
 	}, s.listSchedules)
 	register(s, operation{
 		id: "createSchedule", method: http.MethodPost, path: schedulesPath, tag: "schedules", summary: "Add a schedule", role: fleet.Admin,
-		status: http.StatusCreated, description: "It collects within the current scope of whoever adds it.",
+		status: http.StatusCreated, description: "It collects within the current scope of whoever adds it, and is effective within seconds. Each of its moments is recorded: see its firings.",
 	}, s.createSchedule)
 	register(s, operation{
 		id: "getSchedule", method: http.MethodGet, path: schedulesPath + "/{id}", tag: "schedules", summary: "One schedule", role: fleet.Viewer,
 	}, s.getSchedule)
 	register(s, operation{
 		id: "updateSchedule", method: http.MethodPatch, path: schedulesPath + "/{id}", tag: "schedules", summary: "Change a schedule", role: fleet.Admin,
+		description: "If the change is about when it is due, or it was paused, it begins anew from now: moments that passed are not made up for.",
 	}, s.updateSchedule)
 	register(s, operation{
 		id: "deleteSchedule", method: http.MethodDelete, path: schedulesPath + "/{id}", tag: "schedules", summary: "Delete a schedule", role: fleet.Admin,
 	}, s.deleteSchedule)
 	register(s, operation{
 		id: "runSchedule", method: http.MethodPost, path: schedulesPath + "/{id}/run", tag: "schedules", summary: "Collect at once what a schedule would",
-		role: fleet.Operator, status: http.StatusAccepted,
+		role: fleet.Operator, status: http.StatusAccepted, description: "On behalf of the caller, without jitter, and whatever overlap and blackouts say. No firing is recorded.",
 	}, s.runSchedule)
 	register(s, operation{
 		id: "nextFirings", method: http.MethodGet, path: schedulesPath + "/{id}/next", tag: "schedules", summary: "When a schedule is due next", role: fleet.Viewer,
+		description: "Up to its end. Moments within a blackout are marked: they will be skipped.",
 	}, s.nextFirings)
 	register(s, operation{
 		id: "listFirings", method: http.MethodGet, path: schedulesPath + "/{id}/firings", tag: "schedules", role: fleet.Viewer,
-		summary: "What came of a schedule's moments, newest first",
+		summary:     "What came of a schedule's moments, newest first",
+		description: "Each moment has exactly one, or is counted as missed by the one that stands for it.",
 	}, s.listFirings)
 }
 
-func (s *server) listSchedules(ctx context.Context, in *Paged) (*body[wire.List[wire.Schedule]], error) {
-	found, next, err := s.Store.Schedules(ctx, in.page())
+type schedulesInput struct {
+	Paged
+	Name    string `query:"name" maxLength:"128" doc:"only the one of that name"`
+	Enabled string `query:"enabled" enum:"true,false" doc:"only those, or only paused ones"`
+}
+
+func (s *server) listSchedules(ctx context.Context, in *schedulesInput) (*body[wire.List[wire.Schedule]], error) {
+	filter := store.ScheduleFilter{Name: in.Name}
+	if in.Enabled != "" {
+		filter.Enabled = new(in.Enabled == "true")
+	}
+	found, next, err := s.Store.Schedules(ctx, filter, in.page())
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +139,7 @@ func (s *server) nextFirings(ctx context.Context, in *nextInput) (*body[wire.Lis
 	if err != nil {
 		return nil, err
 	}
-	return answer(wire.ListOf(moments, "", func(at time.Time) wire.Moment { return wire.Moment{DueAt: at.UTC()} })), nil
+	return answer(wire.ListOf(moments, "", func(u schedule.Upcoming) wire.Moment { return wire.MomentView(u.At, u.Blackout) })), nil
 }
 
 type firingsInput struct {

@@ -51,7 +51,7 @@ func placesOf(n *kong.Node, path string, inherited []word) []place {
 		}
 		var values []string
 		if f.Enum != "" {
-			values = f.EnumSlice()
+			values = slices.DeleteFunc(f.EnumSlice(), func(v string) bool { return v == "" })
 		}
 		flags = append(flags, word{"--" + f.Name, f.Help, values})
 		if f.Short != 0 {

@@ -296,6 +296,17 @@ func (r road) schedules() {
 	r.rc("schedules", "next", "hourly", "-n", "2", "-o", "csv").must(r.t, 0, "due_at")
 	r.rc("schedules", "firings", "hourly").must(r.t, 0, "There are none.")
 	r.rc("schedules", "run", "hourly", "--wait").must(r.t, 0, "2 of 2 hosts collected")
+	r.rc("schedules", "add", "late", "0 3 * * *", "*", "--timezone", "Europe/Berlin", "--jitter", "10m", "--overlap", "queue", "--misfire", "skip",
+		"--blackout", "sat,sun 22:00-06:00", "--blackout", "2030-01-01T00:00:00Z/2030-01-02T00:00:00Z", "--ends", "2040-01-01T00:00:00Z", "--disabled").must(r.t, 0, "It pauses")
+	r.rc("schedules", "show", "late").must(r.t, 0, "sat,sun 22:00-06:00", "2030-01-01T00:00:00Z/2030-01-02T00:00:00Z", "10m0s", "queue", "Europe/Berlin")
+	r.rc("schedules", "ls", "--paused").must(r.t, 0, "late")
+	r.rc("schedules", "resume", "late").must(r.t, 0, "late goes on")
+	r.rc("schedules", "set", "late", "--blackout", "none", "--ends", "never", "--cron", "@every 1h", "--jitter", "0").must(r.t, 0, "Changed late", "due in")
+	r.rc("schedules", "show", "late", "-o", "json").must(r.t, 0, `"blackouts": []`, `"ends_at": null`, `"jitter_seconds": 0`, `"overlap": "queue"`)
+	r.rc("schedules", "set", "late", "--jitter", "2h").must(r.t, 1, "shortest time between two moments")
+	r.rc("schedules", "set", "late", "--jitter", "soon").must(r.t, 1, "--jitter takes")
+	r.rc("schedules", "set", "late", "--blackout", "whenever").must(r.t, 1, "--blackout takes")
+	r.rc("schedules", "pause", "late", "nobody").must(r.t, 3, "late pauses", "rollcall schedules ls")
 	r.rc("schedules", "rm", "hourly", "nobody").must(r.t, 3, "Deleted hourly", "rollcall schedules ls")
 }
 
