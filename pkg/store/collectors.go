@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -120,6 +121,29 @@ func (s *Store) CollectorVersions(ctx context.Context, names []string) (map[stri
 	var version int
 	_, err := pgx.ForEachRow(rows, []any{&name, &version}, func() error { versions[name] = version; return nil })
 	return versions, fail(err, "looking for collectors")
+}
+
+// A CollectorUse says how many hosts have reports of a type, and when the last one was made.
+type CollectorUse struct {
+	Type  string
+	Hosts int
+	Last  time.Time
+}
+
+// CollectorUses returns by their types which reports the hosts of the scope have. A type that no host has is not there.
+func (s *Store) CollectorUses(ctx context.Context, scope fleet.Scope) (map[string]CollectorUse, error) {
+	w := newWhere()
+	w.scope(scope, "h")
+	rows, _ := s.db.Query(ctx, `
+		select t.name, count(*), max(l.created_at)
+		from latest_reports l join hosts h on h.id = l.host_id join report_types t on t.id = l.report_type
+		where `+w.String()+" group by t.name", w.args)
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[CollectorUse])
+	uses := make(map[string]CollectorUse, len(found))
+	for _, use := range found {
+		uses[use.Type] = use
+	}
+	return uses, fail(err, "counting the hosts of each type")
 }
 
 // SchedulesNaming returns the names of the schedules that ask for a report type, the first few.

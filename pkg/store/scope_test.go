@@ -160,6 +160,10 @@ func (l landscape) reads(ctx context.Context, s *store.Store) map[string]func(fl
 			n, err := s.CountHosts(ctx, scope, listed)
 			return slices.Repeat([]string{"some"}, n), err
 		},
+		"CollectorUses": func(scope fleet.Scope) ([]string, error) {
+			uses, err := s.CollectorUses(ctx, scope)
+			return slices.Repeat([]string{"some"}, uses["os"].Hosts), err
+		},
 		"HostsByName": func(scope fleet.Scope) ([]string, error) {
 			hosts, err := s.HostsByName(ctx, scope, []string{"eu-1", "us-1", "none"})
 			return keysOf(hosts), err
@@ -464,7 +468,7 @@ func TestWhatAScopeSees(t *testing.T) {
 				}
 				slices.Sort(got)
 				want = slices.Sorted(slices.Values(want))
-			case "CountHosts":
+			case "CountHosts", "CollectorUses":
 				want = slices.Repeat([]string{"some"}, len(want))
 			case "Tasks", "AddCollection":
 				want = slices.Concat(want, want)

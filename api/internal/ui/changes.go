@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/rollcallhq/rollcall/pkg/collector"
 	"github.com/rollcallhq/rollcall/pkg/facts"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/store"
@@ -120,8 +119,12 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	stay := keep(q, "host", "selector", "type", "path", "since", "until")
 	page := changesPage{
-		Types: typeNames(), Later: q.Get("cursor") != "", Reset: "/changes",
+		Later: q.Get("cursor") != "", Reset: "/changes",
 		Each: link("/changes", stay, "group", "false"), Grouped: link("/changes", stay, "group", "true"),
+	}
+	var err error
+	if page.Types, err = s.typeNames(r.Context()); err != nil {
+		return err
 	}
 	form, filter, err := s.readChangeForm(r)
 	page.Form = form
@@ -163,13 +166,4 @@ func spanOf(since time.Time) string {
 		return ""
 	}
 	return span(store.GroupPeriod)
-}
-
-// typeNames returns the names of the built-in report types.
-func typeNames() []string {
-	var names []string
-	for _, t := range collector.Builtin() {
-		names = append(names, t.Name)
-	}
-	return names
 }

@@ -44,7 +44,10 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := historyPage{Host: h, Type: q.Get("type"), Path: q.Get("path"), Types: typeNames(), Later: q.Get("cursor") != ""}
+	page := historyPage{Host: h, Type: q.Get("type"), Path: q.Get("path"), Later: q.Get("cursor") != ""}
+	if page.Types, err = s.typeNames(r.Context()); err != nil {
+		return err
+	}
 	page.Tab = "/hosts/" + id.String() + "?" + url.Values{"type": {page.Type}}.Encode()
 	l := layout{Title: "History of " + page.Path + " of " + h.Name, Nav: "hosts"}
 	path, err := facts.ParsePath(page.Path)
