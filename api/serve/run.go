@@ -117,6 +117,7 @@ func newServices(c Config, b *process.Backends, log *slog.Logger) (*services, er
 		Backends: b, log: log, open: open, registry: cmp.Or(c.Registry, telemetry.NewRegistry("api", c.Version)),
 		health: telemetry.NewHealth(log, whenOpen(open, b.Checks(true))...),
 	}
+	s.health.WarnOf(b.Warnings(collection.Silence))
 	s.accounts, err = account.New(account.Config{
 		Store: b.Store, Sessions: b.Ephemeral, Signer: signer, Passwords: token.NewPasswords(passwordsAtOnce), Log: log,
 	})

@@ -24,6 +24,8 @@ type HostQuery struct {
 	Selector string // such as env=prod and role in (web,db)
 	Search   string // part of a name or an address
 	Site     string
+	Status   string // how fresh: fresh, stale, failing, never or disabled
+	Code     string // why they are failing, such as auth_failed
 }
 
 // Hosts returns hosts by name, fetched page by page. An error ends them.
@@ -32,6 +34,8 @@ func (c *Client) Hosts(ctx context.Context, q HostQuery, options ...CallOption) 
 	set(query, "selector", q.Selector)
 	set(query, "q", q.Search)
 	set(query, "site", q.Site)
+	set(query, "status", q.Status)
+	set(query, "code", q.Code)
 	return pages[wire.Host](ctx, c, "/hosts", query, options)
 }
 

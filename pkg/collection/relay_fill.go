@@ -72,6 +72,7 @@ type round struct {
 
 type lane struct {
 	store.Lane
+	served  bool // a worker collects at its site
 	margin  int
 	room    int // messages that may be put on the queue
 	given   int
@@ -114,7 +115,7 @@ func newRound(line store.Line) *round {
 		l := lanes[p.Lane]
 		if l == nil {
 			slots := line.Slots[p.Site]
-			l = &lane{Lane: p.Lane, margin: margin(slots), room: window(p.Priority, slots, running[p.Site]) - rung[p.Lane]}
+			l = &lane{Lane: p.Lane, served: slots > 0, margin: margin(slots), room: window(p.Priority, slots, running[p.Site]) - rung[p.Lane]}
 			lanes[p.Lane] = l
 			r.lanes = append(r.lanes, l)
 		}
@@ -213,10 +214,10 @@ func (r *round) turns(shares []share) ([]store.Turn, []share) {
 	var of []share
 	asked := map[uuid.UUID]int{}
 	for _, s := range shares {
-		s.party.found = slices.DeleteFunc(s.party.found, func(c candidate) bool { return r.most(c, asked) <= 0 })
+		s.party.found = slices.DeleteFunc(s.party.found, func(c candidate) bool { return r.most(s.lane, c, asked) <= 0 })
 		held, most := make([]int, len(s.party.found)), make([]int, len(s.party.found))
 		for i, c := range s.party.found {
-			held[i], most[i] = c.held, r.most(c, asked)
+			held[i], most[i] = c.held, r.most(s.lane, c, asked)
 		}
 		for i, n := range fill(s.n, held, most) {
 			if n > 0 {
@@ -229,10 +230,14 @@ func (r *round) turns(shares []share) ([]store.Turn, []share) {
 	return turns, of
 }
 
-// most returns how many more of a collection's tasks may be in flight.
-func (r *round) most(c candidate, asked map[uuid.UUID]int) int {
+// most returns how many more of a collection's tasks may be in flight at the lane's site: with a MaxParallel none where
+// nobody would work them, because elsewhere somebody might.
+func (r *round) most(l *lane, c candidate, asked map[uuid.UUID]int) int {
 	if c.MaxParallel == 0 {
 		return beyondBounds
+	}
+	if !l.served {
+		return 0
 	}
 	return c.MaxParallel - r.flying[c.CollectionID] - asked[c.CollectionID]
 }

@@ -130,6 +130,11 @@ func (w *Sweeper) round(ctx context.Context) error {
 		return err
 	}
 	w.count("taken_over", taken)
+	recalled, err := w.Store.RecallUnserved(ctx, w.ages.silence)
+	if err != nil {
+		return err
+	}
+	w.count("recalled", recalled)
 	hopeless, err := w.Store.EndHopeless(ctx, deadlineMargin)
 	if err != nil {
 		return err

@@ -72,6 +72,8 @@ type HostFilter struct {
 	Search   string // part of a name or address, any case
 	Site     string
 	Enabled  *bool
+	Status   Freshness // how fresh; empty: any
+	Code     Code      // why they fail; empty: any. Only failing hosts have one
 }
 
 // A Page bounds a list read by key. The zero value is the first page of 100.
@@ -105,15 +107,21 @@ type HostKey struct {
 	Reason      string
 }
 
-// A HostStatus is how the last task of a host went.
+// A HostStatus is how fresh what is known of a host is, and how its last task went.
 type HostStatus struct {
-	HostID       uuid.UUID
+	HostID    uuid.UUID
+	Freshness Freshness
+	Since     time.Time     // when the host came to be that fresh
+	Allowed   time.Duration // how old its last report may be
+	CoveredBy *uuid.UUID    // the schedule that Allowed follows from; nil: no schedule covers the host
+
+	// Of the last task that ended; zero where none has.
 	CollectionID uuid.UUID
 	State        TaskState
 	Code         Code
 	FinishedAt   time.Time
-	SucceededAt  *time.Time
-	Failures     int // failed tasks in a row
+	SucceededAt  *time.Time // of the last task that brought a report
+	Failures     int        // failed tasks in a row
 }
 
 // A HostOutcome is how the last tasks of any number of hosts went.

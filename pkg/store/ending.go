@@ -119,6 +119,7 @@ func queueStatus(batch *pgx.Batch, e Ending) {
 			succeeded_at = coalesce(excluded.succeeded_at, st.succeeded_at),
 			failures = case when excluded.failures = 0 then 0 else st.failures + 1 end`,
 		pgx.NamedArgs{"host": e.Host, "collection": e.Lease.CollectionID, "state": string(e.State), "code": code})
+	batch.Queue(settle("f.host_id = $1", inOrder), e.Host)
 	if e.MachineID != "" {
 		batch.Queue("update hosts set machine_id = $2 where id = $1 and machine_id is null", e.Host, e.MachineID)
 	}

@@ -73,16 +73,17 @@ func (s *Store) Hosts(ctx context.Context, scope fleet.Scope, f fleet.HostFilter
 	w.and("h.retired_at is null")
 	w.scope(scope, "h")
 	w.hostFilter(f)
+	from, name := hostsFrom(f)
 	if page.After != "" {
-		name, err := keyOf(page.After)
+		after, err := keyOf(page.After)
 		if err != nil {
 			return nil, "", err
 		}
-		w.add("h.name > @after", "after", name)
+		w.add(name+" > @after", "after", after)
 	}
 	limit := limitOf(page)
-	rows, _ := s.db.Query(ctx, "select "+hostColumns+" from hosts h where "+w.String()+
-		fmt.Sprintf(" order by h.name limit %d", limit+1), w.args)
+	rows, _ := s.db.Query(ctx, "select "+hostColumns+from+" where "+w.String()+
+		fmt.Sprintf(" order by %s limit %d", name, limit+1), w.args)
 	hosts, err := pgx.CollectRows(rows, scanHost)
 	if err != nil {
 		return nil, "", fail(err, "listing hosts")
@@ -91,7 +92,25 @@ func (s *Store) Hosts(ctx context.Context, scope fleet.Scope, f fleet.HostFilter
 	return hosts, next, nil
 }
 
+// hostsFrom returns what is read to find the hosts that f selects, and the column of their names: those of a status are
+// found, in the order of their names, by the index of who has it.
+func hostsFrom(f fleet.HostFilter) (from, name string) {
+	if f.Status != "" || f.Code != "" {
+		return " from host_freshness f join hosts h on h.id = f.host_id", "f.name"
+	}
+	return " from hosts h", "h.name"
+}
+
 func (w *where) hostFilter(f fleet.HostFilter) {
+	if f.Code != "" && f.Status == "" {
+		f.Status = fleet.HostFailing // no other has one
+	}
+	if f.Status != "" {
+		w.add("f.status = @status", "status", f.Status)
+	}
+	if f.Code != "" {
+		w.add("f.code = @code", "code", f.Code)
+	}
 	if f.Selector != nil {
 		w.selector(f.Selector, "h")
 	}
@@ -113,7 +132,8 @@ func (s *Store) CountHosts(ctx context.Context, scope fleet.Scope, f fleet.HostF
 	w.scope(scope, "h")
 	w.hostFilter(f)
 	var n int
-	err := s.db.QueryRow(ctx, "select count(*) from hosts h where "+w.String(), w.args).Scan(&n)
+	from, _ := hostsFrom(f)
+	err := s.db.QueryRow(ctx, "select count(*)"+from+" where "+w.String(), w.args).Scan(&n)
 	return n, fail(err, "counting hosts")
 }
 
@@ -124,10 +144,14 @@ func (s *Store) AddHost(ctx context.Context, h fleet.Host) (fleet.Host, error) {
 		values (@id, @name, @address, @port, @site, @labels, @credential_id, @connection, @jump_host_id, @ssh, @enabled)
 		returning `+hostColumns, hostArgs(h))
 	stored, err := pgx.CollectExactlyOneRow(rows, scanHost)
-	return stored, hostWriteError(err, "adding a host")
+	if err != nil {
+		return stored, hostWriteError(err, "adding a host")
+	}
+	return stored, s.keepFreshness(ctx, stored.ID)
 }
 
-// UpdateHost stores h over the version it was read at. Another version is a Precondition error.
+// UpdateHost stores h over the version it was read at. Another version is a Precondition error. The host's tasks that
+// wait follow it to another site: the messages that they had at the former one name them no more.
 func (s *Store) UpdateHost(ctx context.Context, h fleet.Host) (fleet.Host, error) {
 	rows, _ := s.db.Query(ctx, `
 		update hosts h set name = @name, address = @address, port = @port, site = @site, labels = @labels,
@@ -139,7 +163,13 @@ func (s *Store) UpdateHost(ctx context.Context, h fleet.Host) (fleet.Host, error
 	if isNoRows(err) {
 		return fleet.Host{}, fleet.Errorf(fleet.Precondition, "the host was changed meanwhile; read it again")
 	}
-	return stored, hostWriteError(err, "changing a host")
+	if err != nil {
+		return stored, hostWriteError(err, "changing a host")
+	}
+	if err := s.moveTasks(ctx, stored.ID); err != nil {
+		return stored, err
+	}
+	return stored, s.keepFreshness(ctx, stored.ID)
 }
 
 func hostWriteError(err error, doing string) error {
@@ -164,6 +194,9 @@ func (s *Store) RetireHost(ctx context.Context, id uuid.UUID) error {
 	if err == nil && tag.RowsAffected() == 0 {
 		return fleet.Errorf(fleet.NotFound, "there is no such host")
 	}
+	if err == nil {
+		_, err = s.db.Exec(ctx, "delete from host_freshness where host_id = $1", id)
+	}
 	return fail(err, "retiring a host")
 }
 
@@ -173,26 +206,6 @@ func (s *Store) PinMachineID(ctx context.Context, host uuid.UUID, machineID stri
 	err := s.db.QueryRow(ctx, `
 		update hosts set machine_id = coalesce(machine_id, $2) where id = $1 returning machine_id`, host, machineID).Scan(&pinned)
 	return pinned, notFound(err, "host")
-}
-
-// HostStatuses returns how the last task of each of the hosts went; hosts without one are absent.
-func (s *Store) HostStatuses(ctx context.Context, scope fleet.Scope, hosts []uuid.UUID) (map[uuid.UUID]fleet.HostStatus, error) {
-	w := newWhere()
-	w.add("st.host_id = any(@hosts)", "hosts", hosts)
-	w.scope(scope, "h")
-	rows, _ := s.db.Query(ctx, `
-		select st.host_id, st.collection_id, st.state, coalesce(st.error_code, ''), st.finished_at, st.succeeded_at, st.failures
-		from host_status st join hosts h on h.id = st.host_id where `+w.String(), w.args)
-	statuses, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (fleet.HostStatus, error) {
-		var st fleet.HostStatus
-		err := row.Scan(&st.HostID, &st.CollectionID, &st.State, &st.Code, &st.FinishedAt, &st.SucceededAt, &st.Failures)
-		return st, err
-	})
-	byHost := make(map[uuid.UUID]fleet.HostStatus, len(statuses))
-	for _, st := range statuses {
-		byHost[st.HostID] = st
-	}
-	return byHost, fail(err, "reading the hosts' status")
 }
 
 // HostsByName returns the hosts of the names, for imports; names without a host are absent.

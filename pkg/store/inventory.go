@@ -59,7 +59,7 @@ func (s *Store) AddHosts(ctx context.Context, hosts []fleet.Host) (map[uuid.UUID
 	for _, id := range ids {
 		stored[id] = true
 	}
-	return stored, nil
+	return stored, s.keepFreshness(ctx, ids...)
 }
 
 // auditRow is an audit entry as AuditAll hands it to the database.

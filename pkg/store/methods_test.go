@@ -80,9 +80,14 @@ func withoutScope() map[string]string {
 		accounts   = "accounts and their secrets; the service lets admins or the owner call it"
 		secrets    = "credentials are not host-related; the service lets admins call it"
 		schedules  = "schedules have no scope of their own: one acts with its owner's; firings name collections, which are read with a scope"
+		sites      = "names of sites, without a host: health warns everybody of one that nobody serves"
 		collectors = "what is asked of hosts, without a host; the service lets admins write, and everybody may know it"
 	)
 	return map[string]string{
+		"UnservedSites": sites, "Coverages": machinery, "CoverageState": machinery, "CoveringSchedules": machinery, "HostsPicked": machinery,
+		"TakeFreshnessPass": machinery, "SettleFreshness": machinery, "ForgetFreshnessChanges": machinery, "MoveStrandedTasks": machinery,
+		"RecallUnserved": machinery,
+
 		"Now": clock, "MissingPartitions": clock, "ServerState": clock, "ConnectionState": clock, "Migrations": clock,
 
 		"Waiting": numbers, "WaitingState": numbers, "StuckState": numbers,

@@ -58,10 +58,13 @@ func aLandscape(t *testing.T, s *store.Store) landscape {
 		t.Fatal(err)
 	}
 	l.open = open.ID
-	// Changes of a transaction before this one, which the feed would not show yet.
+	// Changes of a transaction before this one, which the feed may not show yet.
+	exec(t, store.DBOf(s), "delete from freshness_changes")
 	for i, id := range l.ids {
 		exec(t, store.DBOf(s), `insert into changes (tx, id, seen_at, host_id, report_type, path, after, report_id)
 			values ('1', uuid_v7(now() + $2 * interval '1 second'), now(), $1, 1, 'of', '1', gen_random_uuid())`, id, i)
+		exec(t, store.DBOf(s), `insert into freshness_changes (tx, id, host_id, before, after)
+			values ('1', uuid_v7(now() + $2 * interval '1 second'), $1, 'never', 'fresh')`, id, i)
 	}
 	return l
 }
@@ -182,6 +185,56 @@ func (l landscape) reads(ctx context.Context, s *store.Store) map[string]func(fl
 		"HostStatuses": func(scope fleet.Scope) ([]string, error) {
 			statuses, err := s.HostStatuses(ctx, scope, l.ids)
 			return hostsOf(l, statuses), err
+		},
+		"FreshnessCounts": func(scope fleet.Scope) ([]string, error) {
+			counts, err := s.FreshnessCounts(ctx, scope)
+			var seen []string
+			for _, c := range counts {
+				if c.Status != fleet.HostDisabled {
+					seen = append(seen, slices.Repeat([]string{c.Site + "-1"}, c.Hosts)...)
+				}
+			}
+			return seen, err
+		},
+		"FreshnessChanges": func(scope fleet.Scope) ([]string, error) {
+			page, err := s.FreshnessChanges(ctx, scope, store.FreshnessFilter{}, fleet.Page{})
+			return namesOf(page.Items, func(c fleet.FreshnessChange) string { return c.Host }), err
+		},
+		"Sites": func(scope fleet.Scope) ([]string, error) {
+			sites, err := s.Sites(ctx, scope, time.Minute)
+			var seen []string
+			for _, site := range sites {
+				if site.Enabled != site.Queued || site.Running != 0 { // of each host a task waits
+					seen = append(seen, fmt.Sprintf("%+v", site))
+				}
+				seen = append(seen, slices.Repeat([]string{site.Name + "-1"}, site.Enabled)...)
+			}
+			return seen, err
+		},
+		"WorkersFor": func(scope fleet.Scope) ([]string, error) {
+			worker := fleet.Worker{ID: uuid.MustParse("00000000-0000-7000-8000-000000000001"), Host: "both", Sites: []string{"eu", "mars", "us"}, Slots: 1}
+			if _, _, err := s.Heartbeat(ctx, worker); err != nil {
+				return nil, err
+			}
+			workers, err := s.WorkersFor(ctx, scope, time.Minute)
+			var seen []string
+			for _, w := range workers {
+				if w.Host == worker.Host && len(w.Sites) == 3 { // of which one is nobody's
+					w.Sites = []string{"eu", "us"}
+				}
+				if w.Host == worker.Host {
+					seen = namesOf(w.Sites, func(site string) string { return site + "-1" })
+				}
+			}
+			return seen, err
+		},
+		"UnservedTasks": func(scope fleet.Scope) ([]string, error) {
+			waits, err := s.UnservedTasks(ctx, scope, l.open, -time.Hour) // nobody has been seen since in an hour
+			var seen []string
+			for _, w := range waits {
+				seen = append(seen, slices.Repeat([]string{w.Site + "-1"}, w.Tasks)...)
+			}
+			return seen, err
 		},
 		"HostKeys": func(scope fleet.Scope) ([]string, error) {
 			return each(func(id uuid.UUID) (string, error) {

@@ -138,7 +138,8 @@ func (s *Store) endTasks(ctx context.Context, condition string, state fleet.Task
 	args["state"], args["code"] = state, code
 	n := 0
 	err := s.InTx(ctx, func(tx *Store) error {
-		return tx.db.QueryRow(ctx, `
+		var failed []uuid.UUID
+		err := tx.db.QueryRow(ctx, `
 			with hopeless as materialized (
 				select t.id from tasks t where `+condition+` limit 20000 for update skip locked
 			), ended as (
@@ -159,7 +160,12 @@ func (s *Store) endTasks(ctx context.Context, condition string, state fleet.Task
 				on conflict (host_id) do update set collection_id = excluded.collection_id, state = excluded.state,
 					error_code = excluded.error_code, finished_at = excluded.finished_at, failures = st.failures + 1
 			)
-			select count(*) from history`, args).Scan(&n)
+			select count(*), coalesce(array_agg(host_id) filter (where state = 'failed'), '{}') from history`, args).Scan(&n, &failed)
+		if err != nil || len(failed) == 0 {
+			return err
+		}
+		_, err = tx.db.Exec(ctx, settle("f.host_id = any($1)", inOrder), failed)
+		return err
 	})
 	return n, fail(err, "ending tasks")
 }

@@ -41,6 +41,7 @@ func (s *Store) ClaimTask(ctx context.Context, m fleet.Message, worker uuid.UUID
 			from collections c
 			where t.id = @id and t.epoch = @epoch and t.state = 'queued' and c.id = t.collection_id
 			  and c.cancel_requested_at is null and case when t.deadline_at is null then t.expires_at > now() else t.deadline_at > now() end
+			  and t.site = (select h.site from hosts h where h.id = t.host_id)
 			returning t.*, c.kind, c.actor, c.report_types
 		)
 		select t.id, t.collection_id, t.created_at, t.host_id, t.site, t.epoch, t.attempts, t.started_at,
@@ -52,8 +53,9 @@ func (s *Store) ClaimTask(ctx context.Context, m fleet.Message, worker uuid.UUID
 		&c.Kind, &c.Actor, &c.ReportTypes, &remaining, &c.Retired,
 		&h.ID, &h.Name, &h.Address, &h.Port, &h.Site, &h.Labels, &h.CredentialID, &h.Connection, &h.JumpHostID,
 		&ssh, &h.Enabled, &h.MachineID, &h.Version, &h.CreatedAt, &h.UpdatedAt)
-	if isNoRows(err) {
-		return nil, nil //nolint:nilnil // nothing to do is not an error
+	if isNoRows(err) { // nothing to do is not an error, unless it is to be done at another site
+		_, err := s.db.Exec(ctx, follows+" and t.id = $1 and t.epoch = $2", m.TaskID, m.Epoch)
+		return nil, fail(err, "moving a task to another site")
 	}
 	if violates(err, uniqueViolation, "tasks_one_running_per_host") {
 		return nil, s.postpone(ctx, m)

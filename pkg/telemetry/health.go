@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,6 +46,13 @@ type Report struct {
 	Status    Status                 `json:"status"`
 	Timestamp time.Time              `json:"timestamp"` // when the checks were made, in UTC
 	Checks    map[string]CheckResult `json:"checks"`
+	Warnings  []Warning              `json:"warnings"` // never nil
+}
+
+// A Warning is something that somebody should look at and that makes the process no less fit: it changes no status.
+type Warning struct {
+	Code    string `json:"code"`
+	Message string `json:"message"` // a sentence, shown to strangers
 }
 
 // A CheckResult is what one check found.
@@ -59,6 +67,7 @@ type CheckResult struct {
 type Health struct {
 	log    *slog.Logger
 	checks []*checkState
+	warns  *warner // nil: nothing is warned of
 
 	mu       sync.Mutex
 	last     Report
@@ -132,6 +141,7 @@ func (h *Health) isDraining() bool {
 
 func (r Report) clone() Report {
 	r.Checks = maps.Clone(r.Checks)
+	r.Warnings = slices.Clone(r.Warnings)
 	return r
 }
 
@@ -142,6 +152,10 @@ func (h *Health) run(ctx context.Context) Report {
 	var wg sync.WaitGroup
 	for i, c := range h.checks {
 		wg.Go(func() { results[i] = h.one(ctx, c) })
+	}
+	report.Warnings = []Warning{}
+	if h.warns != nil {
+		wg.Go(func() { report.Warnings = h.warns.now(ctx) })
 	}
 	wg.Wait()
 	for i, c := range h.checks {

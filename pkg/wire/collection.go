@@ -39,6 +39,7 @@ type Collection struct {
 	ScheduleID      *uuid.UUID     `json:"schedule_id" nullable:"true" format:"uuid"`
 	DueAt           *time.Time     `json:"due_at" doc:"the moment of the schedule; null if somebody ran it by hand"`
 	JitterSeconds   int            `json:"jitter_seconds" doc:"its tasks are spread over so long from due_at on, each host's at a place of its own"`
+	Unserved        []SiteWait     `json:"unserved,omitempty" doc:"tasks that wait for a site which no worker serves, by site; absent where there are none, and in lists"`
 	Delayed         bool           `json:"delayed,omitempty" doc:"accepted, but the queue did not answer: it begins when the queue is back"`
 	CreatedAt       time.Time      `json:"created_at"`
 	StartedAt       *time.Time     `json:"started_at"`

@@ -26,7 +26,7 @@ type Host struct {
 	SSH          SSH               `json:"ssh"`
 	Enabled      bool              `json:"enabled"`
 	MachineID    *string           `json:"machine_id" doc:"which machine the host stands for; null until it is known"`
-	Status       *HostStatus       `json:"status,omitempty" doc:"how the last task of the host went; absent until one has ended"`
+	Status       *HostStatus       `json:"status,omitempty" doc:"how fresh what is known of the host is, and how its last task went"`
 	Version      int64             `json:"version" doc:"one more with each change; the ETag"`
 	CreatedAt    time.Time         `json:"created_at"`
 	UpdatedAt    time.Time         `json:"updated_at"`
@@ -41,14 +41,20 @@ type SSH struct {
 	KeepaliveSeconds   int        `json:"keepalive_seconds"`
 }
 
-// A HostStatus is how the last task of a host went.
+// A HostStatus is how fresh what is known of a host is, and how its last task went. What is about that task is null until
+// one has ended.
 type HostStatus struct {
-	State        string     `json:"state" enum:"succeeded,partial,failed,cancelled"`
-	Code         *string    `json:"code" doc:"why it failed"`
-	CollectionID uuid.UUID  `json:"collection_id" format:"uuid"`
-	FinishedAt   time.Time  `json:"finished_at"`
-	SucceededAt  *time.Time `json:"succeeded_at" doc:"end of the last task that brought a report"`
-	Failures     int        `json:"failures" doc:"failed tasks in a row"`
+	Freshness      string     `json:"freshness" enum:"fresh,stale,failing,never,disabled" doc:"failing: its last task failed; never: no task has brought a report yet; stale: the last one that did is older than allowed_seconds"`
+	Since          time.Time  `json:"since" doc:"when it came to be that fresh"`
+	AllowedSeconds int        `json:"allowed_seconds" doc:"how old its last report may be"`
+	CoveredBy      *uuid.UUID `json:"covered_by" nullable:"true" format:"uuid" doc:"the schedule that allowed_seconds follows from: of those that collect from the host, the one that allows the least; null where none does"`
+	StaleAt        *time.Time `json:"stale_at" doc:"when its last report is older than allowed; null before the first"`
+	State          *string    `json:"state" enum:"succeeded,partial,failed,cancelled"`
+	Code           *string    `json:"code" doc:"why it failed"`
+	CollectionID   *uuid.UUID `json:"collection_id" nullable:"true" format:"uuid"`
+	FinishedAt     *time.Time `json:"finished_at"`
+	SucceededAt    *time.Time `json:"succeeded_at" doc:"end of the last task that brought a report"`
+	Failures       int        `json:"failures" doc:"failed tasks in a row"`
 }
 
 // A HostInput is a host as it is added or imported. What is absent or null takes its default.
@@ -116,10 +122,17 @@ func statusView(st *fleet.HostStatus) *HostStatus {
 	if st == nil {
 		return nil
 	}
-	return &HostStatus{
-		State: string(st.State), Code: orNull(string(st.Code)), CollectionID: st.CollectionID, FinishedAt: utc(st.FinishedAt),
-		SucceededAt: utcOrNull(st.SucceededAt), Failures: st.Failures,
+	view := &HostStatus{
+		Freshness: string(st.Freshness), Since: utc(st.Since), AllowedSeconds: int(st.Allowed / time.Second), CoveredBy: st.CoveredBy,
+		State: orNull(string(st.State)), Code: orNull(string(st.Code)), SucceededAt: utcOrNull(st.SucceededAt), Failures: st.Failures,
 	}
+	if st.State != "" {
+		view.CollectionID, view.FinishedAt = &st.CollectionID, new(utc(st.FinishedAt))
+	}
+	if st.SucceededAt != nil {
+		view.StaleAt = new(utc(st.SucceededAt.Add(st.Allowed)))
+	}
+	return view
 }
 
 // HostInputOf returns what h looks like as it was set, for a merge patch to be applied to.

@@ -26,9 +26,11 @@ func TestViewsSpeakUTC(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 3, 1, 0, 30, 0, 0, time.FixedZone("CET", 3600))
 	for name, view := range map[string]any{
-		"host": wire.HostView(fleet.Host{CreatedAt: at, UpdatedAt: at}, &fleet.HostStatus{FinishedAt: at, SucceededAt: &at}),
-		"key":  wire.HostKeyView(fleet.HostKey{FirstSeen: at, LastSeen: at}),
-		"cred": wire.CredentialView(fleet.Credential{CreatedAt: at, UpdatedAt: at}),
+		"host":      wire.HostView(fleet.Host{CreatedAt: at, UpdatedAt: at}, &fleet.HostStatus{State: fleet.TaskFailed, Since: at, FinishedAt: at, SucceededAt: &at}),
+		"freshness": wire.FreshnessChangeView(fleet.FreshnessChange{SeenAt: at}),
+		"worker":    wire.WorkerView(fleet.Worker{StartedAt: at, SeenAt: at}),
+		"key":       wire.HostKeyView(fleet.HostKey{FirstSeen: at, LastSeen: at}),
+		"cred":      wire.CredentialView(fleet.Credential{CreatedAt: at, UpdatedAt: at}),
 		"collection": wire.CollectionView(fleet.Collection{
 			CreatedAt: at, StartedAt: &at, FinishedAt: &at, CancelledAt: &at, ExpiresAt: at, Schedule: &fleet.Due{At: at},
 		}),

@@ -27,6 +27,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	defer b.Close()
 	registry := cmp.Or(c.Registry, telemetry.NewRegistry("scheduler", c.Version))
 	health := telemetry.NewHealth(log, b.Checks(true)...)
+	health.WarnOf(b.Warnings(collection.Silence))
 
 	g, ctx := errgroup.WithContext(ctx)
 	if c.OpsAddr != "" {
@@ -51,6 +52,8 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		g.Go(func() error { return sweeper.Relay(ctx) })
 		g.Go(func() error { return sweeper.Sweep(ctx) })
 		g.Go(func() error { return sweeper.Housekeep(ctx) })
+		freshness := schedule.NewFreshness(schedule.FreshnessConfig{Store: b.Store, Silence: collection.Silence, Log: log, Metrics: registry})
+		g.Go(func() error { return freshness.Run(ctx) })
 		return schedules.Run(ctx)
 	})
 	return g.Wait()

@@ -32,6 +32,14 @@ func (d *Doctor) workers(ctx context.Context) (Finding, error) {
 			sites[site] = true
 		}
 	}
+	unserved, err := d.Store.UnservedSites(ctx, workerSilence)
+	if err != nil {
+		return Finding{}, err
+	}
+	if len(unserved) > 0 {
+		return warn("Start a worker with these in its ROLLCALL_SITES, move their hosts to another site, or disable them.",
+			"%s with %d slots, and none serves %s, where there are hosts to collect from.", people(len(workers), "worker"), slots, strings.Join(unserved, ", "))
+	}
 	if len(versions) > 1 {
 		return warn("Finish the upgrade.", "%s, of %d versions.", people(len(workers), "worker"), len(versions))
 	}

@@ -89,11 +89,22 @@ func (s *server) listCollections(ctx context.Context, in *Paged) (*body[wire.Lis
 }
 
 func (s *server) getCollection(ctx context.Context, in *ByID) (*body[wire.Collection], error) {
-	c, err := s.Store.Collection(ctx, session.Actor(ctx).Scope(), in.ID)
+	scope := session.Actor(ctx).Scope()
+	c, err := s.Store.Collection(ctx, scope, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return answer(wire.CollectionView(c)), nil
+	view := wire.CollectionView(c)
+	if !c.State.Ended() {
+		waits, err := s.Store.UnservedTasks(ctx, scope, c.ID, collection.Silence)
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range waits {
+			view.Unserved = append(view.Unserved, wire.SiteWait(w))
+		}
+	}
+	return answer(view), nil
 }
 
 type listTasksInput struct {

@@ -57,7 +57,7 @@ func TestACollectionFromRequestToReport(t *testing.T) {
 		t.Errorf("the tasks = %+v", tasks)
 	}
 	b.checkReports(t, host)
-	if h := get[wire.Host](t, b.do(t, call{path: "/api/v1/hosts/" + host, as: "viewer"}), http.StatusOK); h.Status == nil || h.Status.State != "succeeded" {
+	if h := get[wire.Host](t, b.do(t, call{path: "/api/v1/hosts/" + host, as: "viewer"}), http.StatusOK); h.Status == nil || *h.Status.State != "succeeded" {
 		t.Errorf("the host's status = %+v, want succeeded", h.Status)
 	}
 	if list := get[wire.List[wire.Collection]](t, b.do(t, call{path: "/api/v1/collections", as: "scoped"}), http.StatusOK); len(list.Items) != 0 {

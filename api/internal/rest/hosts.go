@@ -38,19 +38,21 @@ type listHostsInput struct {
 	Selector string `query:"selector" maxLength:"4096" example:"env=prod and not role=db"`
 	Q        string `query:"q" maxLength:"253" doc:"part of a name or address"`
 	Site     string `query:"site" maxLength:"63"`
-	Status   string `query:"status" doc:"not supported yet"`
+	Status   string `query:"status" enum:"fresh,stale,failing,never,disabled" doc:"how fresh what is known of them is"`
+	Code     string `query:"code" maxLength:"64" example:"auth_failed" doc:"why they are failing"`
 }
 
 func (s *server) listHosts(ctx context.Context, in *listHostsInput) (*body[wire.List[wire.Host]], error) {
-	if err := unsupported("status", in.Status != ""); err != nil {
-		return nil, err
-	}
 	selector, err := selectorOf(in.Selector)
 	if err != nil {
 		return nil, err
 	}
 	scope := session.Actor(ctx).Scope()
-	hosts, next, err := s.Store.Hosts(ctx, scope, fleet.HostFilter{Selector: selector, Search: in.Q, Site: in.Site}, in.page())
+	filter := fleet.HostFilter{Selector: selector, Search: in.Q, Site: in.Site, Status: fleet.Freshness(in.Status), Code: fleet.Code(in.Code)}
+	if filter.Code != "" && filter.Status != "" && filter.Status != fleet.HostFailing {
+		return nil, fleet.InvalidField("code", "only failing hosts have one")
+	}
+	hosts, next, err := s.Store.Hosts(ctx, scope, filter, in.page())
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +81,11 @@ func (s *server) createHost(ctx context.Context, in *createHostInput) (*made[wir
 	if err != nil {
 		return nil, err
 	}
-	return &made[wire.Host]{Location: prefix + hostsPath + "/" + h.ID.String(), ETag: etagOf(h.Version), Body: wire.HostView(h, nil)}, nil
+	stored, err := s.withStatus(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	return &made[wire.Host]{Location: prefix + hostsPath + "/" + h.ID.String(), ETag: stored.ETag, Body: stored.Body}, nil
 }
 
 func (s *server) getHost(ctx context.Context, in *ByID) (*versioned[wire.Host], error) {
@@ -90,7 +96,7 @@ func (s *server) getHost(ctx context.Context, in *ByID) (*versioned[wire.Host], 
 	return s.withStatus(ctx, h)
 }
 
-// withStatus returns the host with how its last task went.
+// withStatus returns the host with how fresh what is known of it is.
 func (s *server) withStatus(ctx context.Context, h fleet.Host) (*versioned[wire.Host], error) {
 	statuses, err := s.Store.HostStatuses(ctx, session.Actor(ctx).Scope(), []uuid.UUID{h.ID})
 	if err != nil {

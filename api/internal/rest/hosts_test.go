@@ -70,7 +70,7 @@ func TestMergePatchOfAHost(t *testing.T) {
 		}},
 		{"a credential is taken away", `{"credential_id":null}`, "application/merge-patch+json", func(h *wire.Host) { h.CredentialID = nil }},
 		{"an empty patch changes nothing", `{}`, "application/merge-patch+json", func(h *wire.Host) { h.Version-- }},
-		{"disabling is a change", `{"enabled":false}`, "application/merge-patch+json", func(h *wire.Host) { h.Enabled = false }},
+		{"disabling is a change", `{"enabled":false}`, "application/merge-patch+json", func(h *wire.Host) { h.Enabled, h.Status.Freshness = false, "disabled" }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -81,7 +81,7 @@ func TestMergePatchOfAHost(t *testing.T) {
 			got := get[wire.Host](t, r, http.StatusOK)
 			want.Version++
 			tt.change(&want)
-			want.UpdatedAt = got.UpdatedAt
+			want.UpdatedAt, want.Status.Since = got.UpdatedAt, got.Status.Since
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}

@@ -110,6 +110,8 @@ func (s *server) registerAll() {
 	s.registerAuth()
 	s.registerTokens()
 	s.registerHosts()
+	s.registerSites()
+	s.registerFreshness()
 	s.registerImport()
 	s.registerHostKeys()
 	s.registerCredentials()

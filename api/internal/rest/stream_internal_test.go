@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/rollcallhq/rollcall/pkg/fleet"
-	"github.com/rollcallhq/rollcall/pkg/store"
 )
 
 // A script is a feed that answers one look after another. When it is over the process stops.
@@ -24,14 +23,14 @@ type script struct {
 }
 
 type look struct {
-	page store.ChangePage
+	page feedPage
 	err  error
 }
 
-func (s *script) read(_ context.Context, page fleet.Page) (store.ChangePage, error) {
+func (s *script) read(_ context.Context, page fleet.Page) (feedPage, error) {
 	<-time.After(s.takes)
 	if len(s.looks) == 0 {
-		return store.ChangePage{}, errors.New("the process stops")
+		return feedPage{}, errors.New("the process stops")
 	}
 	s.asked = append(s.asked, page.After)
 	l := s.looks[0]
@@ -43,9 +42,9 @@ func (s *script) read(_ context.Context, page fleet.Page) (store.ChangePage, err
 
 // page returns a page with the changes of these places.
 func page(position string, more bool, places ...string) look {
-	p := store.ChangePage{Position: position, More: more}
+	p := feedPage{position: position, more: more}
 	for _, place := range places {
-		p.Items = append(p.Items, fleet.Change{Path: place, Cursor: place})
+		p.events = append(p.events, event{id: place, name: "change", data: []byte("{}")})
 	}
 	return look{page: p}
 }
@@ -57,7 +56,7 @@ func sentBy(t *testing.T, s *script, beat time.Duration) (sent string, took time
 	out := httptest.NewRecorder()
 	server := &server{Config: Config{Stopping: s.stop, Timeouts: Timeouts{Poll: time.Minute, Beat: beat, Request: time.Minute}}}
 	began := time.Now()
-	server.follow(t.Context(), &streamWriter{w: out, rc: http.NewResponseController(out)}, &watchedChanges{at: "0", read: s.read})
+	server.follow(t.Context(), &streamWriter{w: out, rc: http.NewResponseController(out)}, &watchedFeed{at: "0", read: s.read})
 	var parts []string
 	for line := range strings.Lines(out.Body.String()) {
 		field, value, _ := strings.Cut(strings.TrimSpace(line), ": ")

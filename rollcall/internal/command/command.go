@@ -52,6 +52,8 @@ type commands struct {
 	Query       queryCommand       `cmd:"" help:"Facts of many hosts, a line for each, now or as they were."`
 	Changes     changesCommand     `cmd:"" help:"What changed, when, on which hosts."`
 	Diff        diffCommand        `cmd:"" help:"How two reports differ: of a host at two times, or of two hosts."`
+	Freshness   freshnessCommand   `cmd:"" help:"Which hosts became fresh, stale or failing, and when."`
+	Sites       sitesCommand       `cmd:"" help:"Where hosts are, and which workers reach them."`
 	Schedules   schedulesCommand   `cmd:"" help:"When to collect what, again and again."`
 	Collectors  collectorsCommand  `cmd:"" help:"What can be collected, and your own collectors."`
 	Tokens      tokensCommand      `cmd:"" help:"Your API tokens, for scripts."`

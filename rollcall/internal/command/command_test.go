@@ -109,8 +109,8 @@ func TestForms(t *testing.T) {
 		t.Parallel()
 		r := u.run(t.Context(), "", "hosts", "ls", "-o", "csv").must(t, 0)
 		lines := strings.Split(strings.TrimSpace(r.stdout), "\n")
-		if len(lines) != 3 || lines[0] != "name,address,port,site,labels,state,code,last" ||
-			lines[1] != `'=cmd(),192.0.2.1,22,eu,"a=b,env=prod",new,,` || !strings.Contains(lines[2], ",'-x,2222,") {
+		if len(lines) != 3 || lines[0] != "name,address,port,site,labels,status,code,last" ||
+			lines[1] != `'=cmd(),192.0.2.1,22,eu,"a=b,env=prod",,,` || !strings.Contains(lines[2], ",'-x,2222,") {
 			t.Errorf("got %q", lines)
 		}
 	})
@@ -119,7 +119,7 @@ func TestForms(t *testing.T) {
 func TestAnEmptyList(t *testing.T) {
 	t.Parallel()
 	u := serve(t, func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, `{"items":[],"next_cursor":null}`) })
-	for form, want := range map[string]string{"json": "[]\n", "ndjson": "", "csv": "name,address,port,site,labels,state,code,last\n", "table": ""} {
+	for form, want := range map[string]string{"json": "[]\n", "ndjson": "", "csv": "name,address,port,site,labels,status,code,last\n", "table": ""} {
 		if r := u.run(t.Context(), "", "hosts", "ls", "-o", form).must(t, 0); r.stdout != want {
 			t.Errorf("as %s it is %q; want %q", form, r.stdout, want)
 		}
@@ -318,7 +318,8 @@ func TestCompletionOfBash(t *testing.T) {
 	for _, test := range []struct{ typed, want string }{
 		{"host", "hosts host-keys"},
 		{"hosts ", "ls show add rm import --help -h"},
-		{"hosts ls --s", "--site"},
+		{"hosts ls --s", "--site --status"},
+		{"hosts ls --status f", "fresh failing"},
 		{"hosts ls -o ", "table json ndjson csv"},
 		{"completion ", "bash zsh fish --help -h"},
 		{"collect env=prod --priority b", "bulk"},

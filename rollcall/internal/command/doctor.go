@@ -182,6 +182,9 @@ func (e *examination) health(ctx context.Context, server *client.Client) bool {
 			e.problem("health_"+name, "", "  %s.", text)
 		}
 	}
+	for _, w := range h.Warnings {
+		e.note("warning_"+w.Code, "  %s", w.Message)
+	}
 	return true
 }
 

@@ -29,18 +29,18 @@ func hostColumns() []column[wire.Host] {
 		col("PORT", func(h wire.Host) any { return h.Port }),
 		col("SITE", func(h wire.Host) any { return h.Site }),
 		col("LABELS", func(h wire.Host) any { return h.Labels }),
-		col("STATE", hostState),
+		col("STATUS", hostStatus),
 		col("CODE", func(h wire.Host) any { return orZero(h.Status).Code }),
 		col("LAST", func(h wire.Host) any { return orZero(h.Status).FinishedAt }),
 	}
 }
 
-// hostState returns how the last task of a host went.
-func hostState(h wire.Host) any {
+// hostStatus returns how fresh what is known of a host is.
+func hostStatus(h wire.Host) any {
 	if !h.Enabled {
 		return "disabled"
 	}
-	return cmp.Or(orZero(h.Status).State, "new")
+	return orZero(h.Status).Freshness
 }
 
 func orZero[T any](p *T) T {
@@ -55,6 +55,8 @@ type hostsLsCommand struct {
 	Selector string `arg:"" optional:"" help:"Which hosts, such as name=web-1 or 'env=prod and not role=db'; all without it."`
 	Q        string `name:"q" help:"Part of a name or an address." placeholder:"TEXT"`
 	Site     string `help:"Only hosts of this site." placeholder:"SITE"`
+	Status   string `help:"Only hosts that are fresh, stale, failing, never collected (never) or disabled." enum:",fresh,stale,failing,never,disabled" default:"" placeholder:"STATUS"`
+	Code     string `help:"Only hosts that are failing with this code, such as auth_failed." placeholder:"CODE"`
 	output
 }
 
@@ -64,7 +66,7 @@ func (c hostsLsCommand) Run(ctx context.Context, in Invocation) error {
 	if err != nil {
 		return err
 	}
-	q := client.HostQuery{Selector: c.Selector, Search: c.Q, Site: c.Site}
+	q := client.HostQuery{Selector: c.Selector, Search: c.Q, Site: c.Site, Status: c.Status, Code: c.Code}
 	return list(in, c.output, server.Hosts(ctx, q, client.PageSize(maxPage)), hostColumns()...)
 }
 
@@ -84,6 +86,10 @@ func (c hostsShowCommand) Run(ctx context.Context, in Invocation) error {
 		return err
 	}
 	more := []column[wire.Host]{
+		col("SINCE", func(h wire.Host) any { return orZero(h.Status).Since }),
+		col("STALE AT", func(h wire.Host) any { return exact(orZero(h.Status).StaleAt) }),
+		col("COVERED BY", func(h wire.Host) any { return orZero(h.Status).CoveredBy }),
+		col("LAST TASK", func(h wire.Host) any { return orZero(h.Status).State }),
 		col("FAILURES", func(h wire.Host) any { return orZero(h.Status).Failures }),
 		col("CONNECTION", func(h wire.Host) any { return h.Connection }),
 		col("CREDENTIAL", func(h wire.Host) any { return h.CredentialID }),

@@ -120,7 +120,12 @@ func TestTheRoad(t *testing.T) {
 }
 
 func (r road) hosts() {
-	r.rc("hosts", "ls").must(r.t, 0, "localhost", "sim-0001", "sim-0003", "succeeded")
+	r.rc("hosts", "ls").must(r.t, 0, "localhost", "sim-0001", "sim-0003", "fresh")
+	r.rc("hosts", "ls", "--status", "never").must(r.t, 0)
+	r.rc("hosts", "ls", "--code", "auth_failed").must(r.t, 0)
+	r.rc("sites", "ls").must(r.t, 0, "default", "served")
+	r.rc("sites", "workers").must(r.t, 0, "default")
+	r.rc("freshness", "sim-0001", "--status", "fresh").must(r.t, 0, "sim-0001", "never", "fresh")
 	r.rc("hosts", "ls", "simulated=true", "--q", "0002", "-o", "csv").must(r.t, 0, "sim-0002,127.0.0.1,")
 	r.rc("hosts", "ls", "env =").must(r.t, 1, "position 6", "A selector is")
 	r.rc("hosts", "add", "dead", "127.0.0.1", "--port", closedPort(r.t), "-l", "env=test", "-l", "note=a,b").must(r.t, 0, "Added dead")
