@@ -166,32 +166,30 @@ func (b *batch) note(m *moment, settled bool) {
 // collect makes the collection of a moment, or notes why there is none. An error is one that says nothing about the
 // schedule; nothing is left then of what was tried.
 func (b *batch) collect(ctx context.Context, m *moment) error {
-	return b.tx.InTx(ctx, func(savepoint *store.Store) error {
-		actor, reason, err := b.actor(ctx, savepoint, m.Schedule)
-		if err != nil {
-			return err
-		}
-		if reason != "" {
-			m.ends(fleet.OutcomeOwner, reason)
-			return nil
-		}
-		var c fleet.Collection
-		err = savepoint.InTx(ctx, func(savepoint *store.Store) error {
-			c, err = b.Trigger(ctx, savepoint, actor, m.Schedule, m.due)
-			return err
-		})
-		switch fleet.KindOf(err) {
-		case fleet.OK:
-			m.outcome, m.collection = fleet.OutcomeCollected, &c.ID
-		case fleet.Invalid, fleet.Forbidden, fleet.NotFound, fleet.Conflict:
-			m.ends(fleet.OutcomeRefused, fleet.MessageOf(err))
-		case fleet.Exhausted:
-			m.full(fleet.MessageOf(err), b.now)
-		default:
-			return err
-		}
+	actor, reason, err := b.actor(ctx, m.Schedule)
+	if err != nil {
+		return err
+	}
+	if reason != "" {
+		m.ends(fleet.OutcomeOwner, reason)
 		return nil
+	}
+	var c fleet.Collection
+	err = b.tx.InTx(ctx, func(savepoint *store.Store) error {
+		c, err = b.Trigger(ctx, savepoint, actor, m.Schedule, m.due)
+		return err
 	})
+	switch fleet.KindOf(err) {
+	case fleet.OK:
+		m.outcome, m.collection = fleet.OutcomeCollected, &c.ID
+	case fleet.Invalid, fleet.Forbidden, fleet.NotFound, fleet.Conflict:
+		m.ends(fleet.OutcomeRefused, fleet.MessageOf(err))
+	case fleet.Exhausted:
+		m.full(fleet.MessageOf(err), b.now)
+	default:
+		return err
+	}
+	return nil
 }
 
 // An owner is whoever defined schedules, with the role and scope of now; reason says why they may not collect.
@@ -202,15 +200,18 @@ type owner struct {
 }
 
 // actor returns the schedule as an actor with its owner's current role and scope.
-func (b *batch) actor(ctx context.Context, tx *store.Store, s fleet.Schedule) (fleet.Actor, string, error) {
+func (b *batch) actor(ctx context.Context, s fleet.Schedule) (fleet.Actor, string, error) {
 	a := fleet.Actor{Kind: fleet.ActorSchedule, ID: s.ID, Name: s.Name, UserID: s.OwnerID}
 	if s.OwnerID == nil {
 		return a, reasonNoOwner, nil
 	}
 	o, known := b.owners[*s.OwnerID]
 	if !known {
-		var err error
-		if o, err = readOwner(ctx, tx, *s.OwnerID); err != nil {
+		err := b.tx.InTx(ctx, func(savepoint *store.Store) (err error) {
+			o, err = readOwner(ctx, savepoint, *s.OwnerID)
+			return err
+		})
+		if err != nil {
 			return a, "", err
 		}
 		b.owners[*s.OwnerID] = o
@@ -221,14 +222,17 @@ func (b *batch) actor(ctx context.Context, tx *store.Store, s fleet.Schedule) (f
 
 func readOwner(ctx context.Context, tx *store.Store, id uuid.UUID) (owner, error) {
 	user, err := tx.User(ctx, id)
-	switch {
-	case fleet.KindOf(err) == fleet.NotFound:
+	if fleet.KindOf(err) == fleet.NotFound {
 		return owner{reason: reasonNoOwner}, nil
-	case err != nil:
+	}
+	if err != nil {
 		return owner{}, err
-	case user.DisabledAt != nil || fleet.Actor{Kind: fleet.ActorUser, Role: user.Role}.Require(fleet.Operator) != nil:
-		return owner{reason: reasonOwner}, nil
-	case user.Selector == "":
+	}
+	mayNot := fleet.Actor{Kind: fleet.ActorUser, Role: user.Role}.Require(fleet.Operator)
+	if user.DisabledAt != nil || mayNot != nil {
+		return owner{reason: reasonOwner}, nil //nolint:nilerr // a firing says why there is no collection
+	}
+	if user.Selector == "" {
 		return owner{user: user}, nil
 	}
 	selector, err := fleet.ParseSelector(user.Selector)

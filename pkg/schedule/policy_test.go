@@ -58,7 +58,9 @@ func TestWhatPassedIsCoveredOrRecorded(t *testing.T) {
 		{"once: one collection stands for the gap", fleet.Schedule{Cron: "@every 10m"}, time.Hour, []told{{fleet.OutcomeCollected, 6, true}}},
 		{"skip: all of them are recorded as missed", fleet.Schedule{Cron: "@every 40m", Misfire: fleet.MisfireSkip}, time.Hour, []told{{fleet.OutcomeMisfire, 1, false}}},
 		{
-			"skip: the last is fired if it is in time", fleet.Schedule{Cron: "@every 20s", Misfire: fleet.MisfireSkip}, 10 * time.Minute,
+			"skip: the last is fired if it is in time",
+			fleet.Schedule{Cron: "@every 20s", Misfire: fleet.MisfireSkip},
+			10 * time.Minute,
 			[]told{{fleet.OutcomeCollected, 0, true}, {fleet.OutcomeMisfire, 29, false}},
 		},
 		{"a blackout covers the moment", fleet.Schedule{Blackouts: day(now)}, 10 * time.Second, []told{{fleet.OutcomeBlackout, 0, false}}},

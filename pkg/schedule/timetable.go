@@ -133,10 +133,11 @@ func (t Timetable) Missed(due, now time.Time) Gap {
 	gap := Gap{Last: due, N: 1}
 	if t.every > 0 {
 		if first := t.Next(due); !first.After(now) {
-			k := now.Sub(first) / t.every
-			gap = Gap{Last: first.Add(k * t.every), Before: first.Add((k - 1) * t.every), N: int(min(k, maxMissed-2)) + 2}
-			if k == 0 {
-				gap.Before = due
+			since := now.Sub(first)
+			k := since / t.every // how many came after the first
+			gap = Gap{Last: first.Add(since - since%t.every), Before: due, N: int(min(k, maxMissed-2)) + 2}
+			if k > 0 {
+				gap.Before = gap.Last.Add(-t.every)
 			}
 		}
 		return gap

@@ -3,6 +3,7 @@ package schedule_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -95,7 +96,7 @@ func (c chance) field(low, high int) string {
 	case 3:
 		return fmt.Sprintf("%d,%d", a, b)
 	default:
-		return fmt.Sprint(a)
+		return strconv.Itoa(a)
 	}
 }
 

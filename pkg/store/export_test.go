@@ -49,3 +49,6 @@ func RoundStatements(searches []Search, turns []Turn) map[string]Statement {
 		"taking turns":                 {SQL: takeTurns, Args: []any{turnSites, turnPriorities, turnActors, collections, most}},
 	}
 }
+
+// TakeDueSchedules is what looks for due schedules; its argument is how many.
+const TakeDueSchedules = takeDueSchedules

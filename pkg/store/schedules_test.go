@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -333,5 +334,29 @@ func TestJitterIsAHostsOwn(t *testing.T) {
 	}
 	if others, _ := places(fleet.NewID(), now); maps.Equal(others, first) {
 		t.Error("another schedule has the same places")
+	}
+}
+
+// TestDueSchedulesAreFoundByIndex holds that looking for what is due costs what is due, however many schedules there are.
+func TestDueSchedulesAreFoundByIndex(t *testing.T) {
+	t.Parallel()
+	_, pool := storetest.Pool(t)
+	exec(t, pool, `
+		insert into schedules (id, name, cron, selector, report_types, next_at, retry_at)
+		select gen_random_uuid(), 's-' || i, '@daily', '*', '{os}', now() + (i - 30) * interval '1 minute', case when i % 10 = 0 then now() + interval '1 hour' end
+		from generate_series(1, 100000) i`)
+	exec(t, pool, "vacuum analyze schedules")
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) })
+	c := costOf(t, tx, store.TakeDueSchedules, 20)
+	if pages := c.Plan.Hit + c.Plan.Read; pages > 200 {
+		t.Errorf("looking for 20 due schedules reads %.0f pages", pages)
+	}
+	page := costOf(t, tx, "select * from schedules s where s.name > 's-5' order by s.name limit 101")
+	if pages := page.Plan.Hit + page.Plan.Read; pages > 400 {
+		t.Errorf("a page of schedules reads %.0f pages", pages)
 	}
 }
