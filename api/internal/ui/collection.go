@@ -15,6 +15,7 @@ type collectionPage struct {
 	Collection fleet.Collection
 	Errors     []failed
 	Tasks      []taskRow
+	Unserved   []fleet.SiteWait // what waits for sites that no worker serves
 	More       bool
 }
 
@@ -50,7 +51,10 @@ func (s *Server) collection(w http.ResponseWriter, r *http.Request) error {
 	}
 	l := layout{Title: "Collection", Page: page}
 	if !c.State.Ended() {
-		l.Refresh = 2
+		if page.Unserved, err = s.Store.UnservedTasks(r.Context(), scope, id, collection.Silence); err != nil {
+			return err
+		}
+		l.Page, l.Refresh = page, 2
 	}
 	return s.render(w, r, http.StatusOK, "collection.html", l)
 }

@@ -11,7 +11,7 @@ import (
 
 func functions() template.FuncMap {
 	return template.FuncMap{
-		"at": at, "iso": iso, "stamp": stamp, "seconds": seconds, "plural": plural, "reason": reasonInWords, "join": strings.Join,
+		"at": at, "iso": iso, "stamp": stamp, "seconds": seconds, "plural": plural, "span": span, "reason": reasonInWords, "join": strings.Join,
 		"rows":   func(now time.Time, rows any) part { return part{Now: now, Rows: rows} },
 		"ofhost": func(now time.Time, rows any) part { return part{Now: now, Rows: rows, One: true} },
 		"lone":   func(now time.Time, rows any) part { return part{Now: now, Rows: rows, Lone: true} },

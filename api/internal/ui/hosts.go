@@ -13,12 +13,18 @@ import (
 // hostsPage is all that hosts.html may use.
 type hostsPage struct {
 	Selector string
-	Problem  string // why the selector cannot be read
+	Status   fleet.Freshness   // that is asked for; empty: any
+	Code     fleet.Code        // of failing hosts
+	Statuses []fleet.Freshness // that can be asked for
+	Problem  string            // why the selector cannot be read
 	Total    int
 	Hosts    []hostRow
 	Next     string // the link to the next page
 	Changes  string // the link to the changes of the hosts that the selector picks
 }
+
+// Filtered reports whether not all hosts are asked for.
+func (p hostsPage) Filtered() bool { return p.Selector != "" || p.Status != "" || p.Code != "" }
 
 type hostRow struct {
 	Host    fleet.Host
@@ -34,9 +40,15 @@ func (h hostRow) Meaning() string { return h.Status.Code.Info().Meaning }
 
 // hosts is the list of the hosts with their last reports.
 func (s *Server) hosts(w http.ResponseWriter, r *http.Request) error {
-	page := hostsPage{Selector: r.URL.Query().Get("selector")}
+	q := r.URL.Query()
+	page := hostsPage{
+		Selector: q.Get("selector"), Status: fleet.Freshness(q.Get("status")), Code: fleet.Code(q.Get("code")), Statuses: fleet.Freshnesses(),
+	}
 	page.Changes = "/changes?" + url.Values{"selector": {page.Selector}}.Encode()
-	var filter fleet.HostFilter
+	if page.Status != fleet.HostFailing {
+		page.Code = "" // only these have one
+	}
+	filter := fleet.HostFilter{Status: page.Status, Code: page.Code}
 	if page.Selector != "" {
 		selector, err := fleet.ParseSelector(page.Selector)
 		if err != nil {
@@ -57,7 +69,7 @@ func (s *Server) hosts(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if next != "" {
-		page.Next = "/hosts?" + url.Values{"selector": {page.Selector}, "cursor": {next}}.Encode()
+		page.Next = link("/hosts", url.Values{}, "selector", page.Selector, "status", string(page.Status), "code", string(page.Code), "cursor", next)
 	}
 	return s.render(w, r, http.StatusOK, "hosts.html", layout{Title: "Hosts", Nav: "hosts", Page: page})
 }

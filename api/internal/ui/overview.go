@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/store"
 )
@@ -21,21 +22,23 @@ const (
 
 // overviewPage is all that overview.html may use.
 type overviewPage struct {
-	Fleet   fleetStatus
-	Running []fleet.Collection
-	Last    *fleet.Collection // the newest collection that has ended, where none is running
-	Groups  []groupRow
-	More    bool      // whether there are more groups
-	Since   time.Time // of the groups
-	Span    string    // how far back the groups reach, in words
-	All     string    // the link to all changes of that time
-	Types   []typeCount
+	Unserved []string // sites with hosts to collect from that no worker serves
+	Fleet    fleetStatus
+	Running  []fleet.Collection
+	Last     *fleet.Collection // the newest collection that has ended, where none is running
+	Groups   []groupRow
+	More     bool      // whether there are more groups
+	Since    time.Time // of the groups
+	Span     string    // how far back the groups reach, in words
+	All      string    // the link to all changes of that time
+	Types    []typeCount
 }
 
-// A fleetStatus is how many hosts went how the last time.
+// A fleetStatus is how many hosts are how fresh, and what went wrong the last time.
 type fleetStatus struct {
-	Total, Succeeded, Partial, Failed, Cancelled, Never, Disabled int
-	Codes                                                         []failing
+	Total  int
+	Counts []fleet.FreshnessCount // of all sites together, the freshest first
+	Codes  []failing
 }
 
 // failing is how many hosts failed with a code the last time.
@@ -66,6 +69,11 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request) error {
 	if page.Fleet, err = s.fleetStatus(r.Context(), scope); err != nil {
 		return err
 	}
+	sites, err := s.Store.Sites(r.Context(), scope, collection.Silence)
+	if err != nil {
+		return err
+	}
+	page.Unserved = unserved(sites)
 	collections, _, err := s.Store.Collections(r.Context(), scope, fleet.Page{Limit: overviewCollections})
 	if err != nil {
 		return err
@@ -116,16 +124,29 @@ func byType(groups []fleet.ChangeGroup, since url.Values) []typeCount {
 	return out
 }
 
-// fleetStatus counts the hosts by how their last task went.
+// fleetStatus counts the hosts by how fresh they are, and by what went wrong.
 func (s *Server) fleetStatus(ctx context.Context, scope fleet.Scope) (fleetStatus, error) {
 	var f fleetStatus
+	counts, err := s.Store.FreshnessCounts(ctx, scope)
+	if err != nil {
+		return f, err
+	}
+	for _, status := range fleet.Freshnesses() {
+		sum := fleet.FreshnessCount{Status: status}
+		for _, c := range counts {
+			if c.Status == status {
+				sum.Hosts += c.Hosts
+			}
+		}
+		f.Total += sum.Hosts
+		f.Counts = append(f.Counts, sum)
+	}
 	outcomes, err := s.Store.HostOutcomes(ctx, scope)
 	if err != nil {
 		return f, err
 	}
 	codes, sample := map[fleet.Code]int{}, map[fleet.Code][]fleet.HostRef{}
 	for _, o := range outcomes {
-		f.add(o)
 		if o.Code != "" {
 			codes[o.Code] += o.Hosts
 			sample[o.Code] = append(sample[o.Code], o.Sample...)
@@ -137,24 +158,4 @@ func (s *Server) fleetStatus(ctx context.Context, scope fleet.Scope) (fleetStatu
 	}
 	slices.SortStableFunc(f.Codes, func(a, b failing) int { return b.Tasks - a.Tasks })
 	return f, nil
-}
-
-func (f *fleetStatus) add(o fleet.HostOutcome) {
-	f.Total += o.Hosts
-	if !o.Enabled {
-		f.Disabled += o.Hosts
-	}
-	switch o.State {
-	case fleet.TaskSucceeded:
-		f.Succeeded += o.Hosts
-	case fleet.TaskPartial:
-		f.Partial += o.Hosts
-	case fleet.TaskFailed:
-		f.Failed += o.Hosts
-	case fleet.TaskCancelled:
-		f.Cancelled += o.Hosts
-	case fleet.TaskQueued, fleet.TaskRunning: // no last task is in these
-	default:
-		f.Never += o.Hosts
-	}
 }

@@ -30,7 +30,11 @@ func TestEveryPageInEveryState(t *testing.T) {
 	waiting := s.open(good)
 
 	s.see("/", http.StatusOK, "2</b> hosts", "What changed in the last 7 days", "Nothing changed.", "0 of 1 host", "tcp_refused", fleet.CodeTCPRefused.Info().Remedy)
-	s.see("/hosts", http.StatusOK, "web-1", "web-2", "succeeded", "tcp_refused", "2 hosts", "none yet", "env=&lt;prod&gt;")
+	s.see("/hosts", http.StatusOK, "web-1", "web-2", ">fresh<", "tcp_refused", "2 hosts", "none yet", "env=&lt;prod&gt;")
+	s.see("/hosts?status=fresh", http.StatusOK, "web-1", `<option value="fresh" selected>`)
+	s.see("/hosts?status=stale", http.StatusOK, "No host is stale")
+	s.see("/hosts?status=failing&code=auth_failed", http.StatusOK, `name="code" value="auth_failed"`)
+	s.see("/system", http.StatusOK, "<h2>Sites</h2>", "default", "<h2>Workers</h2>", "<h2>Queues</h2>")
 	s.see("/hosts?selector=name%3Dweb-1", http.StatusOK, "1 host")
 	s.see("/hosts?selector=env%3D", http.StatusUnprocessableEntity, "position 5")
 	s.see("/hosts?selector=role%3Ddb", http.StatusOK, "No host matches")
