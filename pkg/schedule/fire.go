@@ -47,13 +47,15 @@ func (svc *Service) FireDue(ctx context.Context, limit int) (int, error) {
 
 // FireWaiting fires moments that waited for the end of a collection which has ended, as FireDue does.
 func (svc *Service) FireWaiting(ctx context.Context, limit int) (int, error) {
-	return svc.fireBatch(ctx, way{take: (*store.Store).TakeWaitingSchedules, plan: (*batch).waiting}, limit)
+	return svc.fireBatch(ctx, way{take: (*store.Store).TakeWaitingSchedules, plan: (*batch).waiting, waited: true}, limit)
 }
 
 // A way of firing is which schedules are taken, or which one, and what is to be done about each.
 type way struct {
 	take func(s *store.Store, ctx context.Context, only *uuid.UUID, limit int) ([]fleet.Schedule, error)
 	plan func(b *batch, s fleet.Schedule) *moment
+	// waited says that it is about the moments that wait, and not about those that are due.
+	waited bool
 }
 
 func (svc *Service) fireBatch(ctx context.Context, w way, limit int) (int, error) {
@@ -85,7 +87,7 @@ func (svc *Service) fireApart(ctx context.Context, w way, id uuid.UUID) error {
 	if ctx.Err() != nil {
 		return err
 	}
-	return svc.backOff(ctx, id, err)
+	return svc.backOff(ctx, w, id, err)
 }
 
 // transact fires what it takes in one transaction. The batch that it returns is that of the last attempt.
@@ -242,8 +244,9 @@ func readOwner(ctx context.Context, tx *store.Store, id uuid.UUID) (owner, error
 	return owner{user: user, selector: &selector}, nil
 }
 
-// backOff leaves a schedule alone for a while whose moment met an error, the longer the more often it does.
-func (svc *Service) backOff(ctx context.Context, id uuid.UUID, cause error) error {
+// backOff leaves a schedule alone for a while whose moment met an error, the longer the more often it does. One that
+// waited waits no more then: it is due again.
+func (svc *Service) backOff(ctx context.Context, w way, id uuid.UUID, cause error) error {
 	var s fleet.Schedule
 	var again time.Time
 	try := func(record bool) error {
@@ -257,9 +260,13 @@ func (svc *Service) backOff(ctx context.Context, id uuid.UUID, cause error) erro
 			if err != nil {
 				return err
 			}
-			due := s.NextAt
-			if s.WaitingAt != nil { // it waits no more: it is due again, and stands for what is due meanwhile
-				due = s.WaitingAt
+			due, missed := s.NextAt, 0
+			to := store.Advance{ID: id, WaitingAt: s.WaitingAt, WaitMissed: s.WaitMissed}
+			if w.waited {
+				if s.RetryAt != nil {
+					return nil // a later one is tried again already, and takes its place
+				}
+				due, missed, to = s.WaitingAt, s.WaitMissed, store.Advance{ID: id}
 			}
 			if due == nil || due.After(now) {
 				return nil
@@ -267,14 +274,15 @@ func (svc *Service) backOff(ctx context.Context, id uuid.UUID, cause error) erro
 			again = now.Add(min(time.Second<<min(s.Failures, 20), maxBackOff)).UTC()
 			if record {
 				_, err = tx.RecordFirings(ctx, []fleet.Firing{{
-					ScheduleID: id, DueAt: *due, Outcome: fleet.OutcomeFailed, Missed: s.WaitMissed,
+					ScheduleID: id, DueAt: *due, Outcome: fleet.OutcomeFailed, Missed: missed,
 					Reason: said(fleet.OutcomeFailed, fleet.MessageOf(cause)+tryAgain(again)),
 				}})
 				if err != nil {
 					return err
 				}
 			}
-			return tx.AdvanceSchedules(ctx, []store.Advance{{ID: id, NextAt: due, RetryAt: &again, Failures: s.Failures + 1}})
+			to.NextAt, to.RetryAt, to.Failures = due, &again, s.Failures+1
+			return tx.AdvanceSchedules(ctx, []store.Advance{to})
 		})
 	}
 	err := try(true)

@@ -56,6 +56,10 @@ func (b *batch) due(s fleet.Schedule) *moment {
 	m.due, m.missed = gap.Last, gap.N-1
 	m.next = nextOf(table, gap.Last, s.EndsAt)
 	m.to.NextAt, m.to.WaitingAt, m.to.WaitMissed = m.next, s.WaitingAt, s.WaitMissed
+	if s.RetryAt != nil && gap.N > 1 { // what was tried in vain has a row of its own, and is not counted again
+		m.also = append(m.also, replaced(s.ID, *s.NextAt, 0, "a later moment has taken its place"))
+		m.missed--
+	}
 	late := b.now.Sub(m.due) > misfireGrace
 	if s.Misfire == fleet.MisfireSkip && !late && m.missed > 0 {
 		m.also = append(m.also, fleet.Firing{
@@ -102,6 +106,11 @@ func (m *moment) blackOut(windows []window, table Timetable, now time.Time, late
 	}
 }
 
+// replaced is what became of a moment that was waiting or to be tried again.
+func replaced(schedule uuid.UUID, due time.Time, missed int, why string) fleet.Firing {
+	return fleet.Firing{ScheduleID: schedule, DueAt: due, Missed: missed, Outcome: fleet.OutcomeReplaced, Reason: said(fleet.OutcomeReplaced, why)}
+}
+
 // overlap decides what becomes of a moment that finds a collection open or not. One that waited makes room for it.
 func (m *moment) overlap(open bool) {
 	if m.waited {
@@ -116,10 +125,7 @@ func (m *moment) overlap(open bool) {
 		return
 	}
 	if m.WaitingAt != nil {
-		m.also = append(m.also, fleet.Firing{
-			ScheduleID: m.ID, DueAt: *m.WaitingAt, Missed: m.WaitMissed, Outcome: fleet.OutcomeReplaced,
-			Reason: said(fleet.OutcomeReplaced, "a later moment has taken its place"),
-		})
+		m.also = append(m.also, replaced(m.ID, *m.WaitingAt, m.WaitMissed, "a later moment has taken its place"))
 		m.to.WaitingAt, m.to.WaitMissed = nil, 0
 	}
 	if open && m.Overlap == fleet.OverlapQueue {
@@ -133,7 +139,7 @@ func (m *moment) overlap(open bool) {
 func (m *moment) full(text string, now time.Time) {
 	again := now.Add(comeBack).UTC().Truncate(time.Second)
 	m.ends(fleet.OutcomeFull, text)
-	if m.Misfire == fleet.MisfireSkip || m.next != nil && !again.Before(*m.next) {
+	if m.Misfire == fleet.MisfireSkip || m.waited && m.RetryAt != nil || m.next != nil && !again.Before(*m.next) {
 		return
 	}
 	m.reason += tryAgain(again)

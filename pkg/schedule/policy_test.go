@@ -196,6 +196,41 @@ func TestWhatFailsHoldsUpNoOther(t *testing.T) {
 	d.wants(t, poisoned.ID, told{fleet.OutcomeCollected, 0, true})
 }
 
+func TestWhatIsTriedAgainIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	for _, misfire := range []fleet.Misfire{fleet.MisfireOnce, fleet.MisfireSkip} {
+		d := newDesk(t)
+		trigger := d.Trigger
+		d.Trigger = func(context.Context, *store.Store, fleet.Actor, fleet.Schedule, time.Time) (fleet.Collection, error) {
+			return fleet.Collection{}, errors.New("nothing goes")
+		}
+		s := d.due(t, fleet.Schedule{Cron: "@every 10s", Misfire: misfire}, 0)
+		d.fire(t, 1)
+		first := d.firings(t, s.ID)[0].DueAt
+		d.Trigger = trigger
+		past := first.Add(-40 * time.Second) // as if it had been 40 s ago
+		if _, err := d.store.RecordFirings(t.Context(), []fleet.Firing{{ScheduleID: s.ID, DueAt: past, Outcome: fleet.OutcomeFailed, Reason: "failed: x"}}); err != nil {
+			t.Fatal(err)
+		}
+		again := time.Now().Add(-time.Second)
+		if err := d.store.AdvanceSchedules(t.Context(), []store.Advance{{ID: s.ID, NextAt: &past, RetryAt: &again, Failures: 1}}); err != nil {
+			t.Fatal(err)
+		}
+		d.fire(t, 1)
+		firings := d.firings(t, s.ID)
+		counted := 0
+		for _, f := range firings {
+			counted += 1 + f.Missed
+			if f.Outcome == fleet.OutcomeFailed {
+				t.Errorf("%s: what was tried again is still %+v", misfire, f)
+			}
+		}
+		if want := int(firings[0].DueAt.Sub(past)/(10*time.Second)) + 1; counted != want || firings[0].Outcome != fleet.OutcomeCollected {
+			t.Errorf("%s: %d moments are counted, want %d: %+v", misfire, counted, want, firings)
+		}
+	}
+}
+
 func TestBlackoutsByTheClock(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

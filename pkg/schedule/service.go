@@ -159,12 +159,15 @@ func sameMoments(before, after fleet.Schedule) bool {
 // the end of a collection waits no more.
 func anew(ctx context.Context, tx *store.Store, before fleet.Schedule, s *fleet.Schedule, table Timetable) error {
 	s.RetryAt, s.Failures, s.WaitingAt, s.WaitMissed = nil, 0, nil, 0
+	var over []fleet.Firing
 	if before.WaitingAt != nil {
-		_, err := tx.RecordFirings(ctx, []fleet.Firing{{
-			ScheduleID: s.ID, DueAt: *before.WaitingAt, Missed: before.WaitMissed, Outcome: fleet.OutcomeReplaced,
-			Reason: said(fleet.OutcomeReplaced, "the schedule was paused or changed while it waited"),
-		}})
-		if err != nil {
+		over = append(over, replaced(s.ID, *before.WaitingAt, before.WaitMissed, "the schedule was paused or changed while it waited"))
+	}
+	if before.RetryAt != nil && before.NextAt != nil {
+		over = append(over, replaced(s.ID, *before.NextAt, 0, "the schedule was paused or changed before it was tried again"))
+	}
+	if len(over) > 0 {
+		if _, err := tx.RecordFirings(ctx, over); err != nil {
 			return err
 		}
 	}
