@@ -22,6 +22,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/facts"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/queue"
+	"github.com/rollcallhq/rollcall/pkg/schedule"
 	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/storetest"
 )
@@ -75,8 +76,15 @@ func siteOn(t *testing.T, db *store.Store, a accounts) *site {
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	collections := collection.New(collection.Config{Store: s.store, Queue: queue.New(client), Log: log})
 	server, err := ui.New(ui.Config{
-		Store: s.store, Collections: collection.New(collection.Config{Store: s.store, Queue: queue.New(client), Log: log}),
+		Store: s.store, Collections: collections,
+		Schedules: schedule.New(schedule.Config{
+			Store: s.store, Log: log, CheckTypes: collections.CheckTypes,
+			Trigger: func(ctx context.Context, tx *store.Store, actor fleet.Actor, sch fleet.Schedule, _ time.Time) (fleet.Collection, error) {
+				return collections.TriggerIn(ctx, tx, actor, collection.Request{Selector: sch.Selector, ReportTypes: sch.ReportTypes})
+			},
+		}),
 		Accounts: a, Log: log,
 		Actor:  func(context.Context) fleet.Actor { return s.actor },
 		Client: func(*http.Request) account.Client { return account.Client{} },

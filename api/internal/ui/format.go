@@ -12,6 +12,7 @@ import (
 func functions() template.FuncMap {
 	return template.FuncMap{
 		"at": at, "iso": iso, "stamp": stamp, "seconds": seconds, "plural": plural, "span": span, "reason": reasonInWords, "join": strings.Join,
+		"late": late, "why": why,
 		"rows":   func(now time.Time, rows any) part { return part{Now: now, Rows: rows} },
 		"ofhost": func(now time.Time, rows any) part { return part{Now: now, Rows: rows, One: true} },
 		"lone":   func(now time.Time, rows any) part { return part{Now: now, Rows: rows, Lone: true} },
@@ -90,6 +91,20 @@ func seconds(from, to *time.Time) string {
 		return ""
 	}
 	return fmt.Sprintf("%.2f s", to.Sub(*from).Seconds())
+}
+
+// why returns the reason of a firing without the outcome that it begins with.
+func why(f fleet.Firing) string {
+	return strings.TrimPrefix(strings.TrimPrefix(f.Reason, string(f.Outcome)), ": ")
+}
+
+// late returns how long after its moment a firing was decided.
+func late(f fleet.Firing) string {
+	d := max(0, f.FiredAt.Sub(f.DueAt))
+	if d < 10*time.Second {
+		return fmt.Sprintf("%.2f s", d.Seconds())
+	}
+	return span(d)
 }
 
 // plural returns the number with the word for so many.

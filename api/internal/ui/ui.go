@@ -17,6 +17,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/report"
+	"github.com/rollcallhq/rollcall/pkg/schedule"
 	"github.com/rollcallhq/rollcall/pkg/store"
 )
 
@@ -33,6 +34,7 @@ type Accounts interface {
 type Config struct {
 	Store       *store.Store
 	Collections *collection.Service
+	Schedules   *schedule.Service
 	Accounts    Accounts
 	Log         *slog.Logger
 	// Actor returns who is asking; the zero actor if nobody is signed in.
@@ -99,6 +101,15 @@ func (s *Server) Routes(r chi.Router) {
 	r.Get("/reports/{id}", s.signedIn(s.report))
 	r.Get("/reports/{id}/diff", s.signedIn(s.diff))
 	r.Get("/collections/{id}", s.signedIn(s.collection))
+	r.Get("/schedules", s.signedIn(s.schedules))
+	r.Get("/schedules/new", s.signedIn(s.newSchedule))
+	r.Post("/schedules", s.signedIn(s.addSchedule))
+	r.Get("/schedules/{id}", s.signedIn(s.schedule))
+	r.Post("/schedules/{id}", s.signedIn(s.changeSchedule))
+	r.Post("/schedules/{id}/run", s.signedIn(s.runSchedule))
+	r.Post("/schedules/{id}/pause", s.signedIn(s.pauseSchedule))
+	r.Post("/schedules/{id}/resume", s.signedIn(s.resumeSchedule))
+	r.Post("/schedules/{id}/delete", s.signedIn(s.deleteSchedule))
 }
 
 func cached(next http.Handler) http.Handler {

@@ -4,7 +4,7 @@
 const typing = (el) => el.closest("input, textarea, select, [contenteditable]") !== null;
 
 // Keys: "/" searches, "g" and a letter goes to a page, "?" tells about the keys.
-const places = { o: "/", h: "/hosts", c: "/changes" };
+const places = { o: "/", h: "/hosts", c: "/changes", s: "/schedules" };
 let going = 0; // until when the letter after "g" is awaited
 
 document.addEventListener("keydown", (e) => {
