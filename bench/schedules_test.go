@@ -2,6 +2,7 @@ package bench_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"testing"
@@ -85,7 +86,7 @@ func fireSchedules(b *testing.B, s *store.Store, pool *pgxpool.Pool, firings int
 		}
 	}
 	cancel()
-	check(b, <-ended == nil && <-ended == nil, nil)
+	check(b, true, errors.Join(<-ended, <-ended))
 	rows, _ := pool.Query(b.Context(), "select extract(epoch from fired_at - due_at)::float8 * 1000 from firings where collection_id is not null order by 1")
 	late, err := pgx.CollectRows(rows, pgx.RowTo[float64])
 	check(b, len(late) == firings, err)

@@ -229,18 +229,18 @@ func (c schedulesSetCommand) Run(ctx context.Context, in Invocation) error {
 	if err := c.apply(&patch.Timezone, &patch.Priority, &patch.Overlap, &patch.Misfire, &patch.JitterSeconds, &patch.Blackouts, &patch.EndsAt); err != nil {
 		return err
 	}
-	var clear []string
+	var cleared []string
 	if c.Ends == "never" {
-		clear = append(clear, "ends_at")
+		cleared = append(cleared, "ends_at")
 	}
 	if patch.Blackouts != nil && len(patch.Blackouts) == 0 {
-		clear = append(clear, "blackouts")
+		cleared = append(cleared, "blackouts")
 	}
 	server, schedule, err := theSchedule(ctx, in, c.Schedule)
 	if err != nil {
 		return err
 	}
-	changed, err := server.UpdateSchedule(ctx, schedule.ID, patch, clear)
+	changed, err := server.UpdateSchedule(ctx, schedule.ID, patch, cleared)
 	if err != nil {
 		return err
 	}
