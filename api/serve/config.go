@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rollcallhq/rollcall/pkg/housekeeping"
 	"github.com/rollcallhq/rollcall/pkg/process"
 	"github.com/rollcallhq/rollcall/pkg/secret"
 	"github.com/rollcallhq/rollcall/pkg/settings"
@@ -39,7 +40,8 @@ type Config struct {
 	AdminPassword  string         // of the first admin; empty: generated
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	RateLimit      int            // requests a second and actor; 0: any number
-	QueueLimit     int            // with so many tasks waiting, bulk work is refused; 0: never
+	Retention      housekeeping.Retention
+	QueueLimit     int // with so many tasks waiting, bulk work is refused; 0: never
 
 	Registry *prometheus.Registry // where its metrics go and /metrics reads; nil: one of its own
 
@@ -80,6 +82,7 @@ func read(r *settings.Reader) Config {
 	}
 	c.RateLimit = r.IntOrOff("ROLLCALL_RATE_LIMIT", 1, 1_000_000, "requests a second and actor; signing in and unauthenticated calls are limited always")
 	c.QueueLimit = process.ReadQueueLimit(r)
+	c.Retention = process.ReadRetention(r)
 	if _, err := secret.ParseSealKeys(c.SealKeys); c.SealKeys != "" && err != nil {
 		r.Refuse("ROLLCALL_SEAL_KEYS", err)
 	}

@@ -38,7 +38,7 @@ func (s *services) doors(c Config, stopping <-chan struct{}) (http.Handler, erro
 	}
 	json, err := rest.New(rest.Config{
 		Store: s.Store, Guard: guard, Accounts: s.accounts, Inventory: s.inventory, Collections: s.collections, Schedules: s.schedules,
-		Reports: &report.Service{Store: s.Store}, Health: s.health, Metrics: telemetry.NewHTTPMetrics(s.registry), Log: s.log, Gatherer: telemetry.MetricsHandler(s.registry),
+		Reports: &report.Service{Store: s.Store}, Housekeeping: s.housekeeping, Health: s.health, Metrics: telemetry.NewHTTPMetrics(s.registry), Log: s.log, Gatherer: telemetry.MetricsHandler(s.registry),
 		Doctor: doctor.New(doctor.Config{
 			Store: s.Store, Redis: s.Ephemeral, PoolSize: int(s.Pool.Config().MaxConns), QueueLimit: c.QueueLimit, Log: s.log,
 		}),

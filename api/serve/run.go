@@ -18,6 +18,7 @@ import (
 	"github.com/rollcallhq/rollcall/api/internal/rpc"
 	"github.com/rollcallhq/rollcall/pkg/account"
 	"github.com/rollcallhq/rollcall/pkg/collection"
+	"github.com/rollcallhq/rollcall/pkg/housekeeping"
 	"github.com/rollcallhq/rollcall/pkg/inventory"
 	"github.com/rollcallhq/rollcall/pkg/process"
 	"github.com/rollcallhq/rollcall/pkg/remote"
@@ -34,14 +35,15 @@ const passwordsAtOnce = 4
 // services are the rules behind the doors.
 type services struct {
 	*process.Backends
-	accounts    *account.Service
-	inventory   *inventory.Service
-	collections *collection.Service
-	schedules   *schedule.Service
-	health      *telemetry.Health
-	registry    *prometheus.Registry
-	log         *slog.Logger
-	open        *atomic.Bool // set when the database is prepared and there is an admin
+	accounts     *account.Service
+	inventory    *inventory.Service
+	collections  *collection.Service
+	schedules    *schedule.Service
+	housekeeping *housekeeping.Service
+	health       *telemetry.Health
+	registry     *prometheus.Registry
+	log          *slog.Logger
+	open         *atomic.Bool // set when the database is prepared and there is an admin
 }
 
 // whenOpen returns the checks with a database that is not ready either while it is not prepared.
@@ -131,6 +133,7 @@ func newServices(c Config, b *process.Backends, log *slog.Logger) (*services, er
 		return nil, err
 	}
 	s.collections = collection.New(collection.Config{Store: b.Store, Queue: b.Queue, Log: log, QueueLimit: c.QueueLimit, Metrics: s.registry})
+	s.housekeeping = housekeeping.New(housekeeping.Config{Store: b.Store, Retention: c.Retention, Log: log})
 	s.schedules = schedule.New(beat.Schedules(b.Store, s.collections, log))
 	return s, nil
 }

@@ -20,10 +20,7 @@ const (
 	stuckAge       = 4 * time.Second  // active that long without a claim: its worker died in between
 	completedAge   = 10 * time.Second // completed that long without a claim
 	deadlineMargin = 30 * time.Second // past its deadline that long: its worker cannot end it
-	forgetAge      = 24 * time.Hour
-	forgetBatch    = 10_000
 	sweepBatch     = 1000
-	registerEvery  = 30 * time.Second
 )
 
 // A Sweeper keeps tasks moving: it rings for queued ones and finds those whose message, worker or time was lost.
@@ -70,27 +67,6 @@ func NewSweeper(s *store.Store, q *queue.Queue, log *slog.Logger, metrics promet
 // Sweep finds lost messages, dead workers, hopeless tasks and ended collections until ctx ends.
 func (w *Sweeper) Sweep(ctx context.Context) error {
 	return w.every(ctx, sweepEvery, "sweep", w.round)
-}
-
-// Housekeep does the rare things until ctx ends: makes partitions, makes queues known, forgets workers and
-// answers whose time is over.
-func (w *Sweeper) Housekeep(ctx context.Context) error {
-	return w.every(ctx, registerEvery, "housekeeping", func(ctx context.Context) error {
-		now, err := w.Store.Now(ctx)
-		if err != nil {
-			return err
-		}
-		workers, err := w.Store.Workers(ctx, Silence)
-		if err != nil {
-			return err
-		}
-		sites := []string{fleet.DefaultSite}
-		for _, worker := range workers {
-			sites = append(sites, worker.Sites...)
-		}
-		_, forgotten := w.Store.ForgetExpiredAnswers(ctx, forgetBatch)
-		return errors.Join(w.Store.MakePartitions(ctx, now), w.Queue.Register(ctx, sites), w.Store.ForgetWorkers(ctx, forgetAge), forgotten)
-	})
 }
 
 // every calls f once per period until ctx ends. A round that fails is logged when the failure is new, and once a

@@ -2,6 +2,7 @@ package process
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -9,6 +10,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/rollcallhq/rollcall/pkg/housekeeping"
 	"github.com/rollcallhq/rollcall/pkg/settings"
 	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/telemetry"
@@ -52,10 +54,8 @@ func Read(r *settings.Reader) Config {
 	}
 	c.Log = ReadLog(r)
 	c.Traces = r.String("OTEL_EXPORTER_OTLP_ENDPOINT", "", "http://127.0.0.1:4317", "where traces go; this release exports none and says so at start")
-	for _, name := range []string{"DATABASE_REPLICA_URL", "ROLLCALL_RETENTION", "ROLLCALL_METRICS_RETENTION"} {
-		if r.String(name, "", "", "not supported yet by this release: refused if set") != "" {
-			r.Refuse(name, errors.New("is not supported yet by this release; unset it"))
-		}
+	if r.String("DATABASE_REPLICA_URL", "", "", "not supported yet by this release: refused if set") != "" {
+		r.Refuse("DATABASE_REPLICA_URL", errors.New("is not supported yet by this release; unset it"))
 	}
 	return c
 }
@@ -82,13 +82,30 @@ func ReadQueueLimit(r *settings.Reader) int {
 		"tasks that may wait before new bulk work is refused; normal work is at twice as many, interactive work never")
 }
 
+// maxRetentionMonths bounds the retentions, as a day does: whoever means less means something else.
+const maxRetentionMonths = 240
+
+// ReadRetention reads how long reports and metrics are kept.
+func ReadRetention(r *settings.Reader) housekeeping.Retention {
+	def, low, high := housekeeping.DefaultRetention(), settings.Days(1), settings.Months(maxRetentionMonths)
+	kept := housekeeping.Retention{
+		Reports: r.Period("ROLLCALL_RETENTION", def.Reports, low, high,
+			"how long reports, changes, ended tasks and firings are kept; audit entries never shorter than 13 months"),
+		Metrics: r.Period("ROLLCALL_METRICS_RETENTION", def.Metrics, low, high, "how long metrics are kept, no longer than reports"),
+	}
+	if now := time.Now(); kept.Metrics.Before(now).Before(kept.Reports.Before(now)) {
+		r.Refuse("ROLLCALL_METRICS_RETENTION", fmt.Errorf("%s is longer than reports are kept, ROLLCALL_RETENTION=%s", kept.Metrics, kept.Reports))
+	}
+	return kept
+}
+
 // Others names the variables that some process of Rollcall reads, so that one environment may serve all of them. It is
 // called after this process has read its own.
 func Others(r *settings.Reader) {
 	r.Known("ROLLCALL_HTTP_ADDR", "ROLLCALL_GRPC_ADDR", "ROLLCALL_OPS_ADDR", "ROLLCALL_SIGNING_KEY", "ROLLCALL_SIGNING_KEY_OLD",
 		"ROLLCALL_SEAL_KEYS", "ROLLCALL_OPEN_KEYS", "ROLLCALL_DOORS", "ROLLCALL_ADMIN_PASSWORD", "ROLLCALL_SITES",
 		"ROLLCALL_WORKER_CONCURRENCY", "ROLLCALL_WORKER_DRAIN", "ROLLCALL_LOCAL",
-		"ROLLCALL_RATE_LIMIT", "ROLLCALL_QUEUE_LIMIT", "ROLLCALL_TRUSTED_PROXIES", "ROLLCALL_URL", "ROLLCALL_TOKEN", "ROLLCALL_DATA", "ROLLCALL_VERSION",
+		"ROLLCALL_RATE_LIMIT", "ROLLCALL_QUEUE_LIMIT", "ROLLCALL_RETENTION", "ROLLCALL_METRICS_RETENTION", "ROLLCALL_TRUSTED_PROXIES", "ROLLCALL_URL", "ROLLCALL_TOKEN", "ROLLCALL_DATA", "ROLLCALL_VERSION",
 		"ROLLCALL_TEST_DATABASE_URL")
 }
 

@@ -3,6 +3,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,6 +86,19 @@ func Open(ctx context.Context, c Config, service string, log *slog.Logger) (*Bac
 func (b *Backends) Close() {
 	_ = b.Redis.Close()
 	b.Pool.Close()
+}
+
+// How long the statements of housekeeping may take: detaching a month waits for whoever reads at that moment, and makes nobody
+// wait for it.
+const housekeepingPatience = 15 * time.Minute
+
+// OpenOwner returns a small pool for housekeeping, of the role that owns the tables if this process is told of it. The
+// caller closes it.
+func (b *Backends) OpenOwner(ctx context.Context) (*pgxpool.Pool, error) {
+	return store.OpenPool(ctx, cmp.Or(b.config.OwnerURL, b.config.DatabaseURL), store.Options{
+		Name: "rollcall-housekeeping", MaxConns: 2, ConnectTimeout: b.config.Database.ConnectTimeout,
+		StatementTimeout: housekeepingPatience, LockTimeout: housekeepingPatience, MaxConnIdle: 30 * time.Second,
+	})
 }
 
 // PrepareDatabase returns when the database has the schema this program expects and the partitions of the next months,

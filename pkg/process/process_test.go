@@ -32,7 +32,10 @@ func TestConfigurationIsRefusedByName(t *testing.T) {
 		{"a timeout without a unit", "ROLLCALL_DB_STATEMENT_TIMEOUT", "soon"},
 		{"an unknown way to migrate", "ROLLCALL_MIGRATE", "maybe"},
 		{"an unknown level", "ROLLCALL_LOG_LEVEL", "loud"},
-		{"retention, which does not exist yet", "ROLLCALL_RETENTION", "13 months"},
+		{"a retention without a unit", "ROLLCALL_RETENTION", "13"},
+		{"a retention of an hour", "ROLLCALL_RETENTION", "1h"},
+		{"metrics that are kept longer than reports", "ROLLCALL_METRICS_RETENTION", "14mo"},
+		{"a replica, which is not read yet", "DATABASE_REPLICA_URL", "postgres://u:p@127.0.0.1/db"},
 		{"a variable that nobody knows", "ROLLCALL_LOG_LEVELS", "info"},
 	}
 	for _, tt := range tests {
@@ -43,6 +46,7 @@ func TestConfigurationIsRefusedByName(t *testing.T) {
 			environ[tt.variable] = tt.value
 			r := settings.NewReader(environ)
 			process.Read(r)
+			process.ReadRetention(r)
 			process.Others(r)
 			if err := r.Err(); err == nil || !strings.Contains(err.Error(), tt.variable) {
 				t.Errorf("Read = %v, want it refused with %s named", err, tt.variable)

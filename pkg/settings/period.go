@@ -47,7 +47,7 @@ func (p Period) approximate() time.Duration {
 	return time.Duration(p.Months)*30*day + p.Duration
 }
 
-// Period returns a period between low and high, or def: 13months, 30d or a Go duration. For the comparison a
+// Period returns a period between low and high, or def: 13months or 13mo, 30d or a Go duration. For the comparison a
 // month has 30 days.
 func (r *Reader) Period(name string, def, low, high Period, meaning string) Period {
 	v := Variable{Name: name, Default: def.String(), Example: def.String(), Meaning: meaning}
@@ -61,7 +61,7 @@ func (r *Reader) Period(name string, def, low, high Period, meaning string) Peri
 }
 
 func parsePeriod(s string) (Period, error) {
-	if n, ok := countOf(s, "month", "months"); ok && n <= 1200 {
+	if n, ok := countOf(s, "mo", "month", "months"); ok && n <= 1200 {
 		return Months(n), nil
 	}
 	d, err := parseDuration(s)

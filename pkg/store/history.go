@@ -14,8 +14,12 @@ import (
 )
 
 // ReportsAsOf returns the report of each type of the host that was the newest one at that time, or of one type unless
-// reportType is empty. ConfirmedAt is when its facts were last seen to hold, also later than that time.
+// reportType is empty. ConfirmedAt is when its facts were last seen to hold, also later than that time. A time before what is
+// kept is NotFound with CodeNoLongerKept.
 func (s *Store) ReportsAsOf(ctx context.Context, scope fleet.Scope, host uuid.UUID, reportType string, at time.Time) ([]fleet.Report, error) {
+	if err := s.stillKept(ctx, PartReports, reportType, at); err != nil {
+		return nil, err
+	}
 	w := newWhere()
 	w.args["host"], w.args["at"] = host, at
 	if reportType != "" {

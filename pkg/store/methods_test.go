@@ -77,6 +77,7 @@ func withoutScope() map[string]string {
 		write      = "writes what its service has looked up within the actor's scope; answers what was written"
 		clock      = "about the database, not about hosts"
 		numbers    = "how much waits in the whole deployment, without a host; new work is admitted by it, and the doctor, who tells, is for admins without a selector"
+		housework  = "about tables, and about how long what is kept; how many rows were removed, and hashes of what nobody refers to"
 		accounts   = "accounts and their secrets; the service lets admins or the owner call it"
 		secrets    = "credentials are not host-related; the service lets admins call it"
 		schedules  = "schedules have no scope of their own: one acts with its owner's; firings name collections, which are read with a scope"
@@ -89,6 +90,11 @@ func withoutScope() map[string]string {
 		"RecallUnserved": machinery,
 
 		"Now": clock, "MissingPartitions": clock, "ServerState": clock, "ConnectionState": clock, "Migrations": clock,
+
+		"TakeJob": housework, "Jobs": housework, "Relations": housework, "DatabaseSize": housework, "Growth": housework, "OwnsPartitions": housework,
+		"DetachPartition": housework, "DropPartition": housework, "Floors": housework, "KeptSince": housework, "TypeRetentions": housework,
+		"SetTypeRetention": housework, "RemoveReportsOfType": housework, "RemoveMetricsOfType": housework, "RemoveChangesOfType": housework,
+		"RemovePeriods": housework, "UnusedContents": housework, "RemoveContents": housework,
 
 		"Waiting": numbers, "WaitingState": numbers, "StuckState": numbers,
 

@@ -22,9 +22,16 @@ type FactQuery struct {
 }
 
 // QueryFacts yields the facts of each host that has any, by the hosts' names, as they arrive from the database: there is
-// no bound on their number. A host is in the answer if it was there at that time. An error is the last pair.
+// no bound on their number. A host is in the answer if it was there at that time. An error is the last pair; a time
+// before what is kept is one of kind NotFound with CodeNoLongerKept.
 func (s *Store) QueryFacts(ctx context.Context, scope fleet.Scope, q FactQuery) iter.Seq2[fleet.FactRow, error] {
 	return func(yield func(fleet.FactRow, error) bool) {
+		if !q.At.IsZero() {
+			if err := s.stillKept(ctx, PartFacts, q.Type, q.At); err != nil {
+				yield(fleet.FactRow{}, err)
+				return
+			}
+		}
 		sql, args := factQuery(scope, q)
 		batch := &pgx.Batch{}
 		batch.Queue(longAnswer)

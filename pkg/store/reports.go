@@ -44,7 +44,7 @@ func scanReport(row pgx.CollectableRow) (fleet.Report, error) {
 	return r, err
 }
 
-// Report returns the report of the ID, if the scope sees its host.
+// Report returns the report of the ID, if the scope sees its host. One whose time is over is NotFound with CodeNoLongerKept.
 func (s *Store) Report(ctx context.Context, scope fleet.Scope, id uuid.UUID) (fleet.Report, error) {
 	w := newWhere()
 	w.add("r.id = @id", "id", id)
@@ -52,6 +52,11 @@ func (s *Store) Report(ctx context.Context, scope fleet.Scope, id uuid.UUID) (fl
 	w.scope(scope, "h")
 	rows, _ := s.db.Query(ctx, "select "+reportColumns+" from report_rows r "+reportJoins+" where "+w.String(), w.args)
 	r, err := pgx.CollectExactlyOneRow(rows, scanReport)
+	if isNoRows(err) {
+		if gone := s.stillKept(ctx, PartReports, "", fleet.TimeOf(id)); gone != nil {
+			return r, gone
+		}
+	}
 	return r, notFound(err, "report")
 }
 

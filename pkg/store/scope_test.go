@@ -392,6 +392,11 @@ func (l landscape) reads(ctx context.Context, s *store.Store) map[string]func(fl
 				return name, err
 			})
 		},
+		"HostsAfter": func(scope fleet.Scope) ([]string, error) {
+			ids, err := s.HostsAfter(ctx, scope, uuid.UUID{}, 100)
+			ids = slices.DeleteFunc(ids, func(id uuid.UUID) bool { return !slices.Contains(l.ids, id) }) // those that are off
+			return namesOf(ids, func(id uuid.UUID) string { return l.names[id] }), err
+		},
 		"SitesUsing": func(scope fleet.Scope) ([]string, error) {
 			sites, err := s.SitesUsing(ctx, scope, l.credential)
 			return namesOf(sites, func(site string) string { return site + "-1" }), err

@@ -1,5 +1,5 @@
-// Package beat is the scheduler: it fires schedules, rings for queued tasks, sweeps up what was lost, and makes
-// partitions. Any number of replicas may run, none of them special.
+// Package beat is the scheduler: it fires schedules, rings for queued tasks, sweeps up what was lost, and keeps the
+// database in order. Any number of replicas may run, none of them special.
 package beat
 
 import (
@@ -51,9 +51,9 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		schedules := schedule.New(firing)
 		g.Go(func() error { return sweeper.Relay(ctx) })
 		g.Go(func() error { return sweeper.Sweep(ctx) })
-		g.Go(func() error { return sweeper.Housekeep(ctx) })
 		freshness := schedule.NewFreshness(schedule.FreshnessConfig{Store: b.Store, Silence: collection.Silence, Log: log, Metrics: registry})
 		g.Go(func() error { return freshness.Run(ctx) })
+		keep(ctx, g, b, c, registry, log)
 		return schedules.Run(ctx)
 	})
 	return g.Wait()

@@ -25,6 +25,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/ephemeral"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/housekeeping"
 	"github.com/rollcallhq/rollcall/pkg/inventory"
 	"github.com/rollcallhq/rollcall/pkg/queue"
 	"github.com/rollcallhq/rollcall/pkg/remote"
@@ -130,7 +131,7 @@ func newBench(t *testing.T, changes ...func(*rest.Config)) *bench {
 	registry := prometheus.NewRegistry()
 	config := rest.Config{
 		Store: b.db, Guard: guard, Accounts: b.accounts, Inventory: inv, Collections: collections,
-		Schedules: newSchedules(b.db, collections, log), Reports: &report.Service{Store: b.db}, Health: telemetry.NewHealth(log), Log: log, Version: "test",
+		Schedules: newSchedules(b.db, collections, log), Reports: &report.Service{Store: b.db}, Housekeeping: housekeeping.New(housekeeping.Config{Store: b.db, Log: log}), Health: telemetry.NewHealth(log), Log: log, Version: "test",
 		Metrics: telemetry.NewHTTPMetrics(registry), Gatherer: telemetry.MetricsHandler(registry),
 		Doctor:   doctor.New(doctor.Config{Store: b.db, Redis: ephemeral.New(client), PoolSize: 20, Log: log}),
 		Timeouts: rest.Timeouts{Poll: 10 * time.Millisecond, Beat: 20 * time.Millisecond},

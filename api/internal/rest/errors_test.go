@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/store"
 )
 
 var update = flag.Bool("update", false, "write docs/errors.md anew")
@@ -31,7 +32,7 @@ const large = `{"name":"` // the body of the largest request begins like this
 
 // badInputs is the test, and the table of docs/errors.md.
 func badInputs() []badInput {
-	post, patch, del := http.MethodPost, http.MethodPatch, http.MethodDelete
+	post, put, patch, del := http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
 	host := func(more string) string { return `{"name":"web-9","address":"192.0.2.9"` + more + `}` }
 	collect := func(text string) call {
 		return call{method: post, path: "/api/v1/collections", as: "operator", body: text, invalid: true}
@@ -165,6 +166,16 @@ func badInputs() []badInput {
 		{"a jitter as long as the period", call{method: post, path: "/api/v1/schedules", as: "admin", body: `{"name":"s","cron":"@hourly","selector":"*","jitter_seconds":3600}`}, 422, "invalid", "jitter_seconds"},
 		{"a blackout of no time", call{method: post, path: "/api/v1/schedules", as: "admin", body: `{"name":"s","cron":"@hourly","selector":"*","blackouts":[{"from":"22:00","to":"22:00"}]}`}, 422, "invalid", "blackouts[0].to"},
 		{"a blackout that is both weekly and not", call{method: post, path: "/api/v1/schedules", as: "admin", body: `{"name":"s","cron":"@hourly","selector":"*","blackouts":[{"from":"22:00","to":"23:00"},{"from":"1:00","to":"23:00","ends_at":"2027-01-01T00:00:00Z"}]}`}, 422, "invalid", "blackouts[1]"},
+		{"a type that is to be kept longer than reports are", call{method: put, path: "/api/v1/system/retention/packages", as: "admin", body: `{"days":9999}`}, 422, "invalid", "days"},
+		{"a type that is not to be kept at all", call{method: put, path: "/api/v1/system/retention/packages", as: "admin", body: `{"days":0}`, invalid: true}, 422, "invalid", "days"},
+		{"a retention of a type that there is not", call{method: put, path: "/api/v1/system/retention/weather", as: "admin", body: `{"days":7}`}, 404, "not_found", ""},
+		{"a retention by an operator", call{method: put, path: "/api/v1/system/retention/packages", as: "operator", body: `{"days":7}`}, 403, "forbidden", ""},
+		{"a retention for all hosts by who may see some", call{method: put, path: "/api/v1/system/retention/packages", as: "scoped", body: `{"days":7}`}, 403, "outside_scope", ""},
+		{"the storage for who may see some hosts", call{path: "/api/v1/system/storage", as: "scoped"}, 403, "outside_scope", ""},
+		{"a retention that was never set", call{method: del, path: "/api/v1/system/retention/packages", as: "admin"}, 404, "not_found", ""},
+		{"a report that is no longer kept", read("/api/v1/reports/GONE"), 404, "no_longer_kept", ""},
+		{"a host as of a time that is no longer kept", read("/api/v1/hosts/HOST/reports?as_of=1999-12-31T23:59:59Z"), 404, "no_longer_kept", ""},
+		{"a query as of a time that is no longer kept", read("/api/v1/query?type=os&as_of=1999-12-31T23:59:59Z"), 404, "no_longer_kept", ""},
 		{"an unknown schedule", read("/api/v1/schedules/UNKNOWN"), 404, "not_found", ""},
 		{"a token without a name", call{method: post, path: "/api/v1/tokens", as: "viewer", body: `{}`, invalid: true}, 422, "required", "name"},
 		{"a call that is still to come", read("/api/v1/audit?actor=user:admin"), 422, "not_supported_yet", ""},
@@ -260,7 +271,13 @@ func (b *bench) furnish(t *testing.T) *strings.Replacer {
 	collection := get[struct{ ID string }](t, b.do(t, call{
 		method: http.MethodPost, path: "/api/v1/collections", as: "operator", body: `{"selector":"*"}`,
 	}), http.StatusAccepted).ID
-	return strings.NewReplacer("HOST", host, "CREDENTIAL", credential, "COLLECTION", collection, "UNKNOWN", fleet.NewID().String(),
+	old := time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, part := range []store.Part{store.PartReports, store.PartFacts} {
+		if err := b.db.RaiseFloor(t.Context(), part, "", old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return strings.NewReplacer("GONE", fleet.NewIDAt(old.Add(-time.Second)).String(), "HOST", host, "CREDENTIAL", credential, "COLLECTION", collection, "UNKNOWN", fleet.NewID().String(),
 		"REPORT", report.ID.String(), "OTHER", other.ID.String(), "OUTDATED", outdated, "POSITION", position)
 }
 
@@ -292,7 +309,7 @@ func renderErrors() []byte {
 		if bad.field != "" {
 			field = "`" + bad.field + "`"
 		}
-		path = strings.NewReplacer("UNKNOWN", "{id}", "HOST", "{id}", "REPORT", "{id}", "CREDENTIAL", "{id}", "COLLECTION", "{id}").Replace(path)
+		path = strings.NewReplacer("UNKNOWN", "{id}", "GONE", "{id}", "HOST", "{id}", "REPORT", "{id}", "CREDENTIAL", "{id}", "COLLECTION", "{id}").Replace(path)
 		fmt.Fprintf(&page, "| %s | `%s %s` | %d | `%s` | %s |\n", bad.what, method, strings.TrimPrefix(path, "/api/v1"), bad.status, bad.code, field)
 	}
 	page.WriteString(taskCodesHead)

@@ -35,7 +35,7 @@ func (s *server) registerQuery() {
 		Properties: map[string]*huma.Schema{"items": {Type: huma.TypeArray, Items: schemaOf[wire.QueryRow](s)}},
 	}
 	register(s, operation{
-		id: "query", method: http.MethodGet, path: "/query", tag: "query", role: fleet.Viewer, timeout: queryTimeout,
+		id: "query", method: http.MethodGet, path: "/query", tag: "query", role: fleet.Viewer, timeout: queryTimeout, extra: []int{http.StatusNotFound},
 		summary: "Facts of one type over the fleet, now or as of a time",
 		description: "One item for each host that has such facts, by name, streamed and without a bound on their number; an answer that breaks off is not whole. " +
 			"Hosts are picked as they are labelled now. Filtering by facts (where) is not supported yet.",

@@ -19,6 +19,7 @@ import (
 	"github.com/rollcallhq/rollcall/api/internal/session"
 	"github.com/rollcallhq/rollcall/pkg/account"
 	"github.com/rollcallhq/rollcall/pkg/collection"
+	"github.com/rollcallhq/rollcall/pkg/housekeeping"
 	"github.com/rollcallhq/rollcall/pkg/inventory"
 	"github.com/rollcallhq/rollcall/pkg/report"
 	"github.com/rollcallhq/rollcall/pkg/schedule"
@@ -28,17 +29,18 @@ import (
 
 // Config is what the door works with. Everything but what is said to be optional is required.
 type Config struct {
-	Store       *store.Store
-	Guard       *session.Guard // made with Fail
-	Accounts    *account.Service
-	Inventory   *inventory.Service
-	Collections *collection.Service
-	Schedules   *schedule.Service
-	Reports     *report.Service
-	Health      *telemetry.Health
-	Metrics     *telemetry.HTTPMetrics // optional
-	Doctor      *doctor.Doctor         // optional: without it there is no such call
-	Log         *slog.Logger
+	Store        *store.Store
+	Guard        *session.Guard // made with Fail
+	Accounts     *account.Service
+	Inventory    *inventory.Service
+	Collections  *collection.Service
+	Schedules    *schedule.Service
+	Reports      *report.Service
+	Housekeeping *housekeeping.Service
+	Health       *telemetry.Health
+	Metrics      *telemetry.HTTPMetrics // optional
+	Doctor       *doctor.Doctor         // optional: without it there is no such call
+	Log          *slog.Logger
 
 	// DigestKey keys the digests of requests with an Idempotency-Key; the same in every replica. Optional, for tests.
 	DigestKey []byte
@@ -83,7 +85,7 @@ type server struct {
 // It puts Frame around itself, unless the wiring has done so already. It is an error if something required is missing.
 func New(c Config) (http.Handler, error) {
 	if c.Store == nil || c.Guard == nil || c.Accounts == nil || c.Inventory == nil || c.Collections == nil || c.Schedules == nil ||
-		c.Reports == nil || c.Health == nil || c.Log == nil {
+		c.Reports == nil || c.Housekeeping == nil || c.Health == nil || c.Log == nil {
 		return nil, errors.New("making the REST door: something required is missing")
 	}
 	c.Timeouts = c.Timeouts.withDefaults()
@@ -127,5 +129,6 @@ func (s *server) registerAll() {
 	s.registerCollectors()
 	s.registerSudoers()
 	s.registerDoctor()
+	s.registerSystem()
 	s.registerLater()
 }

@@ -57,6 +57,7 @@ type commands struct {
 	Schedules   schedulesCommand   `cmd:"" help:"When to collect what, again and again."`
 	Collectors  collectorsCommand  `cmd:"" help:"What can be collected, and your own collectors."`
 	Tokens      tokensCommand      `cmd:"" help:"Your API tokens, for scripts."`
+	System      systemCommand      `cmd:"" help:"What the server keeps, for how long, and what it takes."`
 	Doctor      doctorCommand      `cmd:"" help:"Say in plain words what is wrong between this machine and a report."`
 	Completion  completionCommand  `cmd:"" help:"Print a script that completes commands in a shell."`
 }

@@ -51,8 +51,8 @@ func (c upCommand) options(in Invocation) (up.Options, error) {
 		SigningKey:    string(r.SigningKey("ROLLCALL_SIGNING_KEY", false, "signs access tokens")),
 		SealKeys:      r.KeyList("ROLLCALL_SEAL_KEYS", false, "public keys of the sites"),
 		OpenKeys:      r.KeyList("ROLLCALL_OPEN_KEYS", false, "private keys of the sites"),
-		QueueLimit:    process.ReadQueueLimit(r),
-		Log:           process.ReadLog(r), Stdout: in.Stdout, Stderr: in.Stderr, Version: in.Version,
+		QueueLimit:    process.ReadQueueLimit(r), Retention: process.ReadRetention(r),
+		Log: process.ReadLog(r), Stdout: in.Stdout, Stderr: in.Stderr, Version: in.Version,
 	}
 	if n := len([]rune(o.AdminPassword)); n > 0 && n < token.MinPassword {
 		r.Refuse("ROLLCALL_ADMIN_PASSWORD", fmt.Errorf("is shorter than %d characters", token.MinPassword))

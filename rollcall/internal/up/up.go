@@ -20,6 +20,7 @@ import (
 	"github.com/rollcallhq/rollcall/api/serve"
 	"github.com/rollcallhq/rollcall/pkg/embedded"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/housekeeping"
 	"github.com/rollcallhq/rollcall/pkg/process"
 	"github.com/rollcallhq/rollcall/pkg/telemetry"
 	"github.com/rollcallhq/rollcall/scheduler/beat"
@@ -44,6 +45,7 @@ type Options struct {
 	OpenKeys      string
 
 	QueueLimit int // with so many tasks waiting, bulk work is refused; 0: never
+	Retention  housekeeping.Retention
 
 	Log     telemetry.Options
 	Stdout  io.Writer
@@ -130,7 +132,7 @@ func (u *run) run(ctx context.Context) error {
 	g.Go(func() error { return named("api", serve.Run(ctx, u.serve(), u.log.With("service", "api"))) })
 	g.Go(func() error { return named("worker", work.Run(ctx, u.work(), u.log.With("service", "worker"))) })
 	g.Go(func() error {
-		return named("scheduler", beat.Run(ctx, beat.Config{Process: u.config("scheduler"), Version: u.Version, Registry: u.registry, QueueLimit: u.QueueLimit}, u.log.With("service", "scheduler")))
+		return named("scheduler", beat.Run(ctx, beat.Config{Process: u.config("scheduler"), Version: u.Version, Registry: u.registry, QueueLimit: u.QueueLimit, Retention: u.Retention}, u.log.With("service", "scheduler")))
 	})
 	g.Go(func() error { return u.back.watch(ctx) })
 	g.Go(func() error {
@@ -167,7 +169,7 @@ func (u *run) serve() serve.Config {
 	return serve.Config{
 		Process: u.config("api"), Version: u.Version, HTTPAddr: u.address(u.HTTP, "127.0.0.1:8080"), GRPCAddr: u.address(u.GRPC, "127.0.0.1:50051"),
 		SigningKey: []byte(u.keys.Signing), SealKeys: u.keys.Seal, Doors: serve.AllDoors(), AdminPassword: u.AdminPassword,
-		QueueLimit: u.QueueLimit,
+		QueueLimit: u.QueueLimit, Retention: u.Retention,
 		Registry:   u.registry,
 		FirstAdmin: func(password string) { u.password = password },
 		Serving:    func() { close(u.serving) },
