@@ -121,6 +121,9 @@ func TestADetachmentThatWasInterruptedIsEnded(t *testing.T) {
 	if err := <-ended; err == nil {
 		t.Error("the interrupted detachment succeeded")
 	}
+	eventually(t, "the server has noticed", func() bool {
+		return ask[int](t, pool, "select count(*) from pg_stat_activity where datname = current_database() and state = 'active' and query like 'alter table%detach%'") == 0
+	})
 	_ = reader.Rollback(t.Context())
 	pending := relation(t, s, "changes_2020_03")
 	if !pending.Pending || !pending.Detached {
