@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +78,7 @@ func (s *stack) inSites(hosts *simulate.Fleet, first, second string) map[string]
 func executed(hosts *simulate.Fleet) string {
 	var counts []string
 	for _, h := range hosts.Hosts() {
-		counts = append(counts, fmt.Sprint(h.Executions))
+		counts = append(counts, strconv.FormatInt(h.Executions, 10))
 	}
 	return strings.Join(counts, " ")
 }

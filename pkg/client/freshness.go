@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"time"
@@ -36,9 +37,7 @@ func (q FreshnessQuery) values() url.Values {
 func (c *Client) Freshness(ctx context.Context, q FreshnessQuery, at *string, options ...CallOption) iter.Seq2[wire.FreshnessChange, error] {
 	return func(yield func(wire.FreshnessChange, error) bool) {
 		r := c.newCall(http.MethodGet, "/freshness", options)
-		for name, values := range q.values() {
-			r.query[name] = values
-		}
+		maps.Copy(r.query, q.values())
 		for {
 			set(r.query, "cursor", *at)
 			var page wire.FreshnessList

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -239,7 +240,7 @@ func TestHostsAreListedByHowFreshTheyAre(t *testing.T) {
 	s := storetest.New(t)
 	worker := aWorker(t, s)
 	for i := range 6 {
-		addHost(t, s, fmt.Sprintf("web-%d", i), labelled(map[string]string{"half": fmt.Sprint(i % 2)}))
+		addHost(t, s, fmt.Sprintf("web-%d", i), labelled(map[string]string{"half": strconv.Itoa(i % 2)}))
 	}
 	_, messages := collect(t, s)
 	for _, m := range messages {
@@ -296,8 +297,10 @@ func TestHostsAreListedByHowFreshTheyAre(t *testing.T) {
 	}
 	counts, err := s.FreshnessCounts(t.Context(), fleet.Everything())
 	want := []fleet.FreshnessCount{
-		{Site: "default", Status: fleet.HostFresh, Hosts: 3}, {Site: "default", Status: fleet.HostFailing, Hosts: 3},
-		{Site: "default", Status: fleet.HostNever, Hosts: 1}, {Site: "default", Status: fleet.HostDisabled, Hosts: 1},
+		{Site: "default", Status: fleet.HostFresh, Hosts: 3},
+		{Site: "default", Status: fleet.HostFailing, Hosts: 3},
+		{Site: "default", Status: fleet.HostNever, Hosts: 1},
+		{Site: "default", Status: fleet.HostDisabled, Hosts: 1},
 	}
 	if err != nil || !slices.Equal(counts, want) {
 		t.Errorf("FreshnessCounts = %v, %v; want %v", counts, err, want)
@@ -450,7 +453,7 @@ func TestTheFeedOfWhatBecameOfHosts(t *testing.T) {
 	s, pool := storetest.Pool(t)
 	var ids []uuid.UUID
 	for i := range 3 {
-		ids = append(ids, addHost(t, s, fmt.Sprintf("web-%d", i), labelled(map[string]string{"n": fmt.Sprint(i)})).ID)
+		ids = append(ids, addHost(t, s, fmt.Sprintf("web-%d", i), labelled(map[string]string{"n": strconv.Itoa(i)})).ID)
 	}
 	for i := range 9 {
 		exec(t, pool, "insert into freshness_changes (host_id, before, after, seen_at) values ($1, 'fresh', $2, now() - $3 * interval '40 days')",
