@@ -201,16 +201,7 @@ func (h *history) sweep(b *testing.B) {
 	if h.sweeps == 2 {
 		h.middle = time.Now()
 	}
-	everything, err := fleet.ParseSelector("*")
-	check(b, true, err)
-	id := fleet.NewID()
-	c, err := h.store.AddCollection(b.Context(), fleet.Everything(), fleet.Collection{
-		ID: id, Kind: fleet.KindCollect, Actor: "user:bench", Selector: "*", ReportTypes: []string{"os", "cpu", "memory", "disks", "network"},
-		Priority: fleet.PriorityBulk, Deadline: time.Minute, ExpiresAt: time.Now().Add(time.Hour),
-	}, &everything)
-	check(b, true, err)
-	messages, err := h.store.Outbox(b.Context(), &c.ID, len(h.hosts))
-	check(b, len(messages) == len(h.hosts), err)
+	messages := h.messages(b)
 	work := make(chan fleet.Message)
 	done := make(chan error)
 	const writers = 8

@@ -107,7 +107,7 @@ func (s *services) pages(c Config, guard *session.Guard) (http.Handler, error) {
 	r.Use(guard.Middleware)
 	if c.serves(DoorUI) {
 		own, err := ui.New(ui.Config{
-			Store: s.Store, Collections: s.collections, Schedules: s.schedules, Accounts: s.accounts, Log: s.log,
+			Store: s.Store, Collections: s.collections, Schedules: s.schedules, Housekeeping: s.housekeeping, Accounts: s.accounts, Log: s.log,
 			Actor: session.Actor, Client: guard.Client, SetCookie: guard.SetCookie, ClearCookie: guard.ClearCookie,
 		})
 		if err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/ephemeral"
 	"github.com/rollcallhq/rollcall/pkg/facts"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/housekeeping"
 	"github.com/rollcallhq/rollcall/pkg/queue"
 	"github.com/rollcallhq/rollcall/pkg/schedule"
 	"github.com/rollcallhq/rollcall/pkg/store"
@@ -85,7 +86,8 @@ func siteOn(t *testing.T, db *store.Store, a accounts) *site {
 				return collections.TriggerIn(ctx, tx, actor, collection.Request{Selector: sch.Selector, ReportTypes: sch.ReportTypes})
 			},
 		}),
-		Accounts: a, Log: log,
+		Housekeeping: housekeeping.New(housekeeping.Config{Store: s.store, Log: log}),
+		Accounts:     a, Log: log,
 		Actor:  func(context.Context) fleet.Actor { return s.actor },
 		Client: func(*http.Request) account.Client { return account.Client{} },
 		SetCookie: func(w http.ResponseWriter, _ *http.Request, c account.Cookie) {

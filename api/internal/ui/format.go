@@ -12,7 +12,7 @@ import (
 func functions() template.FuncMap {
 	return template.FuncMap{
 		"at": at, "iso": iso, "stamp": stamp, "seconds": seconds, "plural": plural, "span": span, "reason": reasonInWords, "join": strings.Join,
-		"late": late, "why": why,
+		"late": late, "why": why, "bytes": showBytes, "size": func(n int64) string { return showBytes(float64(n)) },
 		"rows":   func(now time.Time, rows any) part { return part{Now: now, Rows: rows} },
 		"ofhost": func(now time.Time, rows any) part { return part{Now: now, Rows: rows, One: true} },
 		"lone":   func(now time.Time, rows any) part { return part{Now: now, Rows: rows, Lone: true} },

@@ -13,17 +13,18 @@ const lanesCounted = 100_000
 
 // systemPage is all that system.html may use.
 type systemPage struct {
-	Unserved  []string // sites with hosts to collect from that no worker serves
-	Sites     []fleet.Site
-	Workers   []fleet.Worker
-	ShowLanes bool // what waits is of all hosts, and not shown to who may see some
-	Lanes     []store.WaitingState
+	Unserved []string // sites with hosts to collect from that no worker serves
+	Sites    []fleet.Site
+	Workers  []fleet.Worker
+	ShowAll  bool // what waits and what is stored is of all hosts, and not shown to who may see some
+	Lanes    []store.WaitingState
+	Storage  fleet.Storage
 }
 
 // system is what collects: sites, workers and queues.
 func (s *Server) system(w http.ResponseWriter, r *http.Request) error {
 	actor := s.Actor(r.Context())
-	page := systemPage{ShowLanes: actor.Selector == nil}
+	page := systemPage{ShowAll: actor.Selector == nil}
 	var err error
 	if page.Sites, err = s.Store.Sites(r.Context(), actor.Scope(), collection.Silence); err != nil {
 		return err
@@ -32,8 +33,11 @@ func (s *Server) system(w http.ResponseWriter, r *http.Request) error {
 	if page.Workers, err = s.Store.WorkersFor(r.Context(), actor.Scope(), collection.Silence); err != nil {
 		return err
 	}
-	if page.ShowLanes {
+	if page.ShowAll {
 		if page.Lanes, err = s.Store.WaitingState(r.Context(), lanesCounted); err != nil {
+			return err
+		}
+		if page.Storage, err = s.Housekeeping.Storage(r.Context()); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/account"
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/housekeeping"
 	"github.com/rollcallhq/rollcall/pkg/report"
 	"github.com/rollcallhq/rollcall/pkg/schedule"
 	"github.com/rollcallhq/rollcall/pkg/store"
@@ -32,11 +33,12 @@ type Accounts interface {
 
 // Config is what the pages need.
 type Config struct {
-	Store       *store.Store
-	Collections *collection.Service
-	Schedules   *schedule.Service
-	Accounts    Accounts
-	Log         *slog.Logger
+	Store        *store.Store
+	Collections  *collection.Service
+	Schedules    *schedule.Service
+	Housekeeping *housekeeping.Service
+	Accounts     Accounts
+	Log          *slog.Logger
 	// Actor returns who is asking; the zero actor if nobody is signed in.
 	Actor func(context.Context) fleet.Actor
 	// Client returns where a request comes from.

@@ -34,7 +34,7 @@ func TestEveryPageInEveryState(t *testing.T) {
 	s.see("/hosts?status=fresh", http.StatusOK, "web-1", `<option value="fresh" selected>`)
 	s.see("/hosts?status=stale", http.StatusOK, "No host is stale")
 	s.see("/hosts?status=failing&code=auth_failed", http.StatusOK, `name="code" value="auth_failed"`)
-	s.see("/system", http.StatusOK, "<h2>Sites</h2>", "default", "<h2>Workers</h2>", "<h2>Queues</h2>")
+	s.see("/system", http.StatusOK, "<h2>Sites</h2>", "default", "<h2>Workers</h2>", "<h2>Queues</h2>", "<h2>Storage</h2>", "report_rows", "3 months ahead", "<h2>Housekeeping</h2>", "partitions")
 	s.see("/hosts?selector=name%3Dweb-1", http.StatusOK, "1 host")
 	s.see("/hosts?selector=env%3D", http.StatusUnprocessableEntity, "position 5")
 	s.see("/hosts?selector=role%3Ddb", http.StatusOK, "No host matches")
