@@ -16,6 +16,7 @@ import (
 const (
 	reportsPerSecond = 500 // that arrive while partitions come and go
 	oldRows          = 20_000
+	maxMonths        = 60 // that come and go: five years
 )
 
 // BenchmarkHousekeeping stores 500 reports a second and measures how long one task with five of them takes, from the moment
@@ -32,32 +33,28 @@ func BenchmarkHousekeeping(b *testing.B) {
 
 	baseline := h.phase(b, "nothing else", nil)
 	for _, p := range []struct {
-		name string
-		does func(context.Context) error
+		name   string
+		before func(context.Context) error
+		does   func(context.Context) error
 	}{
-		{"attach", func(ctx context.Context) error { return h.attach(ctx, &old) }},
-		{"detach concurrently", func(ctx context.Context) error {
-			name := old.next(len(old.made) - old.half)
-			if name == "" {
-				return errNoMore
-			}
-			return owner.DetachConcurrently(ctx, store.Relation{Table: "report_rows", Name: name})
+		{"attach", nil, func(ctx context.Context) error { return h.attach(ctx, &old) }},
+		{"detach concurrently", func(ctx context.Context) error { return h.fill(ctx, &old) }, func(ctx context.Context) error {
+			return old.detach(len(old.made)-old.half, func(name string) error {
+				return owner.DetachConcurrently(ctx, store.Relation{Table: "report_rows", Name: name})
+			})
 		}},
-		{"detach as the application", func(ctx context.Context) error {
-			if old.busy == "" {
-				if old.busy = old.next(len(old.made)); old.busy == "" {
-					return errNoMore
-				}
-			}
-			_, err := h.store.DetachPartition(ctx, old.busy)
+		{"detach as the application", nil, func(ctx context.Context) error {
+			err := old.detach(len(old.made), func(name string) error {
+				_, err := h.store.DetachPartition(ctx, name)
+				return err
+			})
 			if errors.Is(err, store.ErrPartitionBusy) {
 				old.refused++
 				return pauseFor(ctx, 200*time.Millisecond)
 			}
-			old.busy = ""
 			return err
 		}},
-		{"drop", func(ctx context.Context) error {
+		{"drop", nil, func(ctx context.Context) error {
 			if len(old.detached) == 0 {
 				return errNoMore
 			}
@@ -69,6 +66,9 @@ func BenchmarkHousekeeping(b *testing.B) {
 		b.Run(p.name, func(b *testing.B) {
 			old.half = len(old.made) / 2
 			old.refused = 0
+			if p.before != nil {
+				check(b, true, p.before(b.Context()))
+			}
 			took := h.phase(b, p.name, p.does)
 			b.ReportMetric(took.p99.Seconds()*1000-baseline.p99.Seconds()*1000, "ms-p99-rise")
 			if old.refused > 0 {
@@ -87,40 +87,47 @@ type oldMonths struct {
 	n        int
 	made     []string // attached
 	detached []string
-	busy     string // the one that is being detached
-	half     int    // how many are left for the second way
+	half     int // how many are left for the second way to detach
 	refused  int
 }
 
-// next takes one that is attached; empty: none is left.
-func (o *oldMonths) next(left int) string {
+// detach detaches the first that is attached in the way that is given, unless none is left.
+func (o *oldMonths) detach(left int, how func(name string) error) error {
 	if left <= 0 {
-		return ""
-	}
-	name := o.made[0]
-	o.made, o.detached = o.made[1:], append(o.detached, name)
-	return name
-}
-
-// attach makes a month's partition and fills it, so that there is something to drop. Nine in ten stay empty.
-func (h *history) attach(ctx context.Context, old *oldMonths) error {
-	month := old.first.AddDate(0, old.n, 0)
-	old.n++
-	if old.n > 300 {
 		return errNoMore
 	}
+	if err := how(o.made[0]); err != nil {
+		return err
+	}
+	o.made, o.detached = o.made[1:], append(o.detached, o.made[0])
+	return nil
+}
+
+// attach makes a month's partition.
+func (h *history) attach(ctx context.Context, old *oldMonths) error {
+	if old.n == maxMonths {
+		return errNoMore
+	}
+	month := old.first.AddDate(0, old.n, 0)
 	if err := h.store.MakePartition(ctx, "report_rows", month); err != nil {
 		return err
 	}
-	name := "report_rows_" + month.Format("2006_01")
-	old.made = append(old.made, name)
-	if old.n%10 != 0 {
-		return nil
+	old.n++
+	old.made = append(old.made, "report_rows_"+month.Format("2006_01"))
+	return nil
+}
+
+// fill stores rows in those that are attached, so that there is something to drop.
+func (h *history) fill(ctx context.Context, old *oldMonths) error {
+	for i, name := range old.made {
+		_, err := h.pool.Exec(ctx, fmt.Sprintf(`
+			insert into %s (id, created_at, host_id, report_type, status, content_hash)
+			select gen_random_uuid(), $1, gen_random_uuid(), 1, 'ok', '\x00' from generate_series(1, $2)`, name), old.first.AddDate(0, i, 0), oldRows)
+		if err != nil {
+			return err
+		}
 	}
-	_, err := h.pool.Exec(ctx, fmt.Sprintf(`
-		insert into %s (id, created_at, host_id, report_type, status, content_hash)
-		select gen_random_uuid(), $1, gen_random_uuid(), 1, 'ok', '\x00' from generate_series(1, $2)`, name), month, oldRows)
-	return err
+	return nil
 }
 
 // readsOn keeps a transaction open that has read the table, for a second at a time, until stop is called.

@@ -43,7 +43,7 @@ create table storage_samples (
 -- that wait ends with an error (55P03) after lock_timeout; whoever calls tries again. The current month and later ones
 -- are refused, and audit entries of the last 13 months: this role may not make them disappear.
 create function detach_partition(child text) returns boolean
-    language plpgsql security definer set search_path = public, pg_temp set lock_timeout = '30ms' as $$
+    language plpgsql security definer set search_path = public, pg_temp set lock_timeout = '20ms' as $$
 declare
     month   date;
     parent  text;

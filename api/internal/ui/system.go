@@ -21,6 +21,22 @@ type systemPage struct {
 	Storage  fleet.Storage
 }
 
+// Large returns the tables that matter for the size: those by month, and others with a hundredth of it or more.
+func (p systemPage) Large() []fleet.TableStorage { return p.tables(true) }
+
+// Small returns the other tables.
+func (p systemPage) Small() []fleet.TableStorage { return p.tables(false) }
+
+func (p systemPage) tables(large bool) []fleet.TableStorage {
+	var found []fleet.TableStorage
+	for _, t := range p.Storage.Tables {
+		if large == (t.Partitions != nil || t.Size.Total() >= p.Storage.DatabaseBytes/100) {
+			found = append(found, t)
+		}
+	}
+	return found
+}
+
 // system is what collects: sites, workers and queues.
 func (s *Server) system(w http.ResponseWriter, r *http.Request) error {
 	actor := s.Actor(r.Context())
