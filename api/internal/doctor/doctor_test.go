@@ -134,7 +134,7 @@ func TestADeploymentThatIsWell(t *testing.T) {
 	}
 	w.finds("database", w.look()["database"].Status, "PostgreSQL 1")
 	w.finds("migrations", doctor.OK, "as expected")
-	w.finds("queues", doctor.OK, "3 tasks wait, the oldest for 1m0s")
+	w.finds("queues", doctor.OK, "3 tasks wait, the oldest for 1m")
 	w.finds("workers", doctor.OK, "1 worker with 10 slots at 1 site")
 }
 
@@ -148,7 +148,7 @@ func TestWhatIsWrongWithTheWork(t *testing.T) {
 	alive := w.worker(0, "v1", "default", "mars")
 	w.finds("queues", doctor.OK, "2 tasks wait")
 	w.tasks(2, "mars", time.Hour, "")
-	w.finds("queues", doctor.Warning, "the oldest for 1h0m0s", "more workers")
+	w.finds("queues", doctor.Warning, "the oldest for 1h", "more workers")
 	w.tasks(2, "mars", time.Hour, "not_before = now() + interval '1 minute'")
 	w.finds("queues", doctor.OK, "No task waits")
 	w.tasks(1000, "mars", time.Second, "")
