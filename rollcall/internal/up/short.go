@@ -50,6 +50,17 @@ type (
 			State *string `json:"state"`
 		} `json:"services"`
 	}
+	usersShort struct {
+		Users map[string]struct {
+			LoginAllowed bool `json:"login_allowed"`
+			Admin        bool `json:"admin"`
+		} `json:"users"`
+	}
+	portsShort struct {
+		Listening map[string]struct {
+			Exposure string `json:"exposure"`
+		} `json:"listening"`
+	}
 	networkShort struct {
 		PrimaryIP  *string                    `json:"primary_ip"`
 		Interfaces map[string]json.RawMessage `json:"interfaces"`
@@ -68,9 +79,13 @@ func inShort(r fleet.Report) string {
 	case "disks":
 		return shortDisks(r)
 	case "packages":
-		return shortPackages(read[packagesShort](r))
+		return shortPackages(readFacts[packagesShort](r))
 	case "services":
-		return shortServices(r)
+		return shortServices(readFacts[servicesShort](r))
+	case "users":
+		return shortUsers(readFacts[usersShort](r))
+	case "ports":
+		return shortPorts(readFacts[portsShort](r))
 	case "network":
 		n := read[networkShort](r)
 		return list(text("%s", n.PrimaryIP), fmt.Sprintf("%d interfaces: %s", len(n.Interfaces), strings.Join(slices.Sorted(maps.Keys(n.Interfaces)), " ")))
@@ -78,10 +93,17 @@ func inShort(r fleet.Report) string {
 	return fmt.Sprintf("%d bytes of facts", len(r.Facts))
 }
 
-// read reads facts and then metrics into T; what does not fit stays unknown.
-func read[T any](r fleet.Report) T {
+// readFacts reads facts alone into T, where the metrics have something else under the same names; what does not fit stays
+// unknown.
+func readFacts[T any](r fleet.Report) T {
 	var v T
 	_ = json.Unmarshal(r.Facts, &v)
+	return v
+}
+
+// read reads facts and then metrics into T; what does not fit stays unknown.
+func read[T any](r fleet.Report) T {
+	v := readFacts[T](r)
 	if len(r.Metrics) > 0 {
 		_ = json.Unmarshal(r.Metrics, &v)
 	}
@@ -130,9 +152,7 @@ func shortPackages(p packagesShort) string {
 	return list(parts...)
 }
 
-func shortServices(r fleet.Report) string {
-	var s servicesShort // of the facts: in the metrics are only those that do something
-	_ = json.Unmarshal(r.Facts, &s)
+func shortServices(s servicesShort) string {
 	states := map[string]int{}
 	for _, service := range s.Services {
 		if service.State != nil {
@@ -146,6 +166,29 @@ func shortServices(r fleet.Report) string {
 		}
 	}
 	return list(parts...)
+}
+
+func shortUsers(u usersShort) string {
+	login, admins := 0, 0
+	for _, user := range u.Users {
+		if user.LoginAllowed {
+			login++
+		}
+		if user.Admin {
+			admins++
+		}
+	}
+	return fmt.Sprintf("%d accounts, %d may log in, %d may become root", len(u.Users), login, admins)
+}
+
+func shortPorts(p portsShort) string {
+	outside := 0
+	for _, port := range p.Listening {
+		if port.Exposure != "loopback" {
+			outside++
+		}
+	}
+	return fmt.Sprintf("%d listening, %d of them to other machines", len(p.Listening), outside)
 }
 
 func list(parts ...string) string {

@@ -48,8 +48,10 @@ func TestInShort(t *testing.T) {
 		{"memory", `{"total":2147483648}`, `{"available":1073741824}`, "2.0 GiB, 1.0 GiB available"},
 		{"disks", `{"filesystems":{"/":{"fstype":"ext4","size":1000}}}`, `{"filesystems":{"/":{"used":250}}}`, "/ ext4 1000.0 B, 25 % used, 1 file systems"},
 		{"network", `{"primary_ip":"192.0.2.1","interfaces":{"lo":{},"eth0":{}}}`, ``, "192.0.2.1, 2 interfaces: eth0 lo"},
-		{"packages", `{"managers":{"snap":2,"dpkg":880,"rpm":null}}`, ``, "880 of dpkg, 2 of snap"},
+		{"packages", `{"managers":{"snap":2,"dpkg":880,"rpm":null}}`, `{"managers":{"dpkg":{"db_mtime":1}}}`, "880 of dpkg, 2 of snap"},
 		{"services", `{"manager":"systemd","services":{"a":{"state":"running"},"b":{"state":"failed"},"c":{"state":null}}}`, `{"services":{"a":{}}}`, "systemd, 3 services, 1 running, 1 failed"},
+		{"users", `{"users":{"root":{"login_allowed":true,"admin":true},"www":{"login_allowed":false}}}`, `{"users":{"root":{}}}`, "2 accounts, 1 may log in, 1 may become root"},
+		{"ports", `{"listening":{"a":{"exposure":"any"},"b":{"exposure":"loopback"}}}`, `{"listening":{"a":{"pid":1}}}`, "2 listening, 1 of them to other machines"},
 		{"cpu", `not json`, ``, ""},
 		{"custom", `{}`, ``, "2 bytes of facts"},
 	}
