@@ -13,6 +13,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/collector"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/needs"
 	"github.com/rollcallhq/rollcall/pkg/secret"
 	"github.com/rollcallhq/rollcall/pkg/simulate"
 	"github.com/rollcallhq/rollcall/pkg/store"
@@ -233,7 +234,7 @@ func TestTheMachineThatTheWorkerRunsOn(t *testing.T) {
 	id, err := os.ReadFile("/etc/machine-id")
 	machine := strings.TrimSpace(string(id))
 	if err != nil || machine == "" {
-		t.Skip("this machine has no ID to be told by")
+		needs.Lacking(t, "this machine has no ID to be told by in /etc/machine-id")
 	}
 	r := newRig(t, nil)
 	w, _ := r.worker(local)

@@ -22,6 +22,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
+
+	"github.com/rollcallhq/rollcall/pkg/needs"
 )
 
 // roleVariable makes the test binary one of the programs in this file instead of a test.
@@ -260,7 +262,7 @@ func uidsOf(t *testing.T, pid int) []string {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		t.Skipf("no /proc here: %v", err)
+		needs.Lacking(t, "no /proc here: %v", err)
 	}
 	for line := range strings.Lines(string(text)) {
 		if after, ok := strings.CutPrefix(line, "Uid:"); ok {
@@ -273,15 +275,13 @@ func uidsOf(t *testing.T, pid int) []string {
 
 func needRoot(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root; the same servers run as a plain user in the other tests")
-	}
+	needs.Root(t, "start servers as somebody else") // as a plain user they run in the other tests
 }
 
 func needRedis(t *testing.T) {
 	t.Helper()
 	if _, err := findRedis(t.Context()); err != nil {
-		t.Skip(err)
+		needs.Lacking(t, "%v", err)
 	}
 }
 
@@ -290,7 +290,7 @@ func asNobody(t *testing.T, pattern string) string {
 	t.Helper()
 	id, err := lookupAccount("nobody")
 	if err != nil {
-		t.Skip(err)
+		needs.Lacking(t, "%v", err)
 	}
 	self, err := os.Executable()
 	if err != nil {

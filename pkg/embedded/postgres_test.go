@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/needs"
 )
 
 func TestServersPostgresKeepsDataPasswordAndAddress(t *testing.T) {
@@ -274,7 +275,7 @@ func TestPostgresStartsOverWhatAnInterruptedSetUpLeft(t *testing.T) {
 	dir := scratch(t)
 	b, ok := localBuild(t.Context(), 0)
 	if !ok {
-		t.Skip("no local build")
+		needs.Lacking(t, "no local build of PostgreSQL")
 	}
 	left := filepath.Join(dir, "pg"+strconv.Itoa(b.major)+".init", "data")
 	if err := os.MkdirAll(left, 0o700); err != nil {
