@@ -104,10 +104,20 @@ func ScheduleInputOf(s fleet.Schedule) ScheduleInput {
 	}
 }
 
+// BlackoutView returns b as the API shows it.
+func BlackoutView(b fleet.Blackout) Blackout {
+	return Blackout{Days: b.Days, From: orNull(b.From), To: orNull(b.To), StartsAt: utcOrNull(b.StartsAt), EndsAt: utcOrNull(b.EndsAt)}
+}
+
+// Blackout returns the window that was shown.
+func (b Blackout) Blackout() fleet.Blackout {
+	return fleet.Blackout{Days: b.Days, From: orZero(b.From), To: orZero(b.To), StartsAt: b.StartsAt, EndsAt: b.EndsAt}
+}
+
 func blackoutViews(blackouts []fleet.Blackout) []Blackout {
 	views := make([]Blackout, 0, len(blackouts))
 	for _, b := range blackouts {
-		views = append(views, Blackout{Days: b.Days, From: orNull(b.From), To: orNull(b.To), StartsAt: utcOrNull(b.StartsAt), EndsAt: utcOrNull(b.EndsAt)})
+		views = append(views, BlackoutView(b))
 	}
 	return views
 }
@@ -115,7 +125,7 @@ func blackoutViews(blackouts []fleet.Blackout) []Blackout {
 func blackoutsOf(views []Blackout) []fleet.Blackout {
 	var blackouts []fleet.Blackout
 	for _, b := range views {
-		blackouts = append(blackouts, fleet.Blackout{Days: b.Days, From: orZero(b.From), To: orZero(b.To), StartsAt: b.StartsAt, EndsAt: b.EndsAt})
+		blackouts = append(blackouts, b.Blackout())
 	}
 	return blackouts
 }

@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/rollcallhq/rollcall/pkg/client"
+	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/wire"
 )
 
@@ -80,7 +80,7 @@ func scheduleDetails() []column[wire.Schedule] {
 		col("BLACKOUTS", func(s wire.Schedule) any {
 			var texts []string
 			for _, b := range s.Blackouts {
-				texts = append(texts, blackoutText(b))
+				texts = append(texts, b.Blackout().String())
 			}
 			return texts
 		}),
@@ -123,11 +123,11 @@ func (f timing) apply(timezone, priority, overlap, misfire **string, jitter **in
 			*blackouts = []wire.Blackout{}
 			continue
 		}
-		b, err := parseBlackout(text)
+		b, err := fleet.ParseBlackout(text)
 		if err != nil {
-			return err
+			return fmt.Errorf("--blackout takes days and times such as 'sat,sun 22:00-06:00', or two times with a slash, and not %q", text)
 		}
-		*blackouts = append(*blackouts, b)
+		*blackouts = append(*blackouts, wire.BlackoutView(b))
 	}
 	if f.Ends != "" && f.Ends != "never" {
 		at, err := time.Parse(time.RFC3339, f.Ends)
@@ -137,37 +137,6 @@ func (f timing) apply(timezone, priority, overlap, misfire **string, jitter **in
 		*ends = &at
 	}
 	return nil
-}
-
-// parseBlackout reads DAYS FROM-TO, FROM-TO or FROM/TO.
-func parseBlackout(text string) (wire.Blackout, error) {
-	var b wire.Blackout
-	if from, to, ok := strings.Cut(text, "/"); ok {
-		starts, err := time.Parse(time.RFC3339, from)
-		ends, err2 := time.Parse(time.RFC3339, to)
-		if err == nil && err2 == nil {
-			return wire.Blackout{StartsAt: &starts, EndsAt: &ends}, nil
-		}
-	}
-	fields := strings.Fields(text)
-	if len(fields) == 2 {
-		b.Days, fields = strings.Split(fields[0], ","), fields[1:]
-	}
-	if len(fields) == 1 {
-		if from, to, ok := strings.Cut(fields[0], "-"); ok {
-			b.From, b.To = &from, &to
-			return b, nil
-		}
-	}
-	return b, fmt.Errorf("--blackout takes days and times such as 'sat,sun 22:00-06:00', or two times with a slash, and not %q", text)
-}
-
-// blackoutText is what parseBlackout reads.
-func blackoutText(b wire.Blackout) string {
-	if b.StartsAt != nil && b.EndsAt != nil {
-		return b.StartsAt.Format(time.RFC3339) + "/" + b.EndsAt.Format(time.RFC3339)
-	}
-	return strings.TrimSpace(strings.Join(b.Days, ",") + " " + orZero(b.From) + "-" + orZero(b.To))
 }
 
 type schedulesAddCommand struct {
