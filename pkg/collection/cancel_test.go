@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/simulate"
 )
@@ -32,7 +33,7 @@ func TestSimulatedHostsAreStoppedLikeRealOnes(t *testing.T) {
 			id, messages := r.request(time.Minute, []string{"os"}, hosts...)
 			var working sync.WaitGroup
 			working.Go(func() { contains(t, r.work(w, messages[0]), " cancelled ") })
-			eventually(t, "the run having begun", func() bool {
+			await.Until(t, "the run having begun", func() bool {
 				host, _ := sims.Host(hosts[0].Name)
 				return host.Runs == 1 && host.Executions == tt.executions
 			})
@@ -48,7 +49,7 @@ func TestSimulatedHostsAreStoppedLikeRealOnes(t *testing.T) {
 			if task.Termination != tt.want || host.Executions != tt.executions {
 				t.Errorf("termination %q, %d executions; want %q and %d", task.Termination, host.Executions, tt.want, tt.executions)
 			}
-			eventually(t, "nothing running on the host", func() bool { host, _ := sims.Host(hosts[0].Name); return host.Runs == 0 })
+			await.Until(t, "nothing running on the host", func() bool { host, _ := sims.Host(hosts[0].Name); return host.Runs == 0 })
 		})
 	}
 }

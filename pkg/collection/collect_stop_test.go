@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/collector"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
@@ -97,7 +98,7 @@ func (h hanging) plant(t *testing.T) {
 func (h hanging) stuck(t *testing.T) process {
 	t.Helper()
 	var found []process
-	eventually(t, "the script hanging", func() bool {
+	await.Until(t, "the script hanging", func() bool {
 		text, err := os.ReadFile(filepath.Join(h.dir, "stuck"))
 		if err != nil {
 			return false
@@ -357,7 +358,7 @@ func TestStoppingInEveryShell(t *testing.T) {
 					_, _ = stdin.Write([]byte(script))
 					_ = stdin.Close()
 				}
-				eventually(t, "the script running", func() bool {
+				await.Until(t, "the script running", func() bool {
 					return strings.Contains(stdout.String(), " BEGIN ") == tt.begun && len(processes(t, marked(mark))) >= 2
 				})
 				if tt.foreign {

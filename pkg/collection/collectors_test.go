@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/collector"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
@@ -243,7 +244,7 @@ func TestCancelEndsACustomScriptOnTheHost(t *testing.T) {
 	var working sync.WaitGroup
 	working.Go(func() { contains(t, r.work(w, messages[0]), " cancelled ") })
 	group := 0
-	eventually(t, "the script running", func() bool {
+	await.Until(t, "the script running", func() bool {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return false

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/needs"
@@ -122,9 +123,9 @@ func TestADeadlineThatPassesWhileTheDatabaseIsSilent(t *testing.T) {
 		}
 		working <- line
 	}()
-	eventually(t, "the deadline passing", func() bool { return ask[bool](r, "select coalesce(deadline_at < now(), false) from tasks") })
+	await.Until(t, "the deadline passing", func() bool { return ask[bool](r, "select coalesce(deadline_at < now(), false) from tasks") })
 	r.sweeper()
-	eventually(t, "the end of the collection", func() bool { return r.collection(id).FinishedAt != nil })
+	await.Until(t, "the end of the collection", func() bool { return r.collection(id).FinishedAt != nil })
 	database.shut.Store(false)
 	task := r.tasks(id)[0]
 	r.ended(task, fleet.TaskFailed, fleet.CodeDeadlineExceeded)

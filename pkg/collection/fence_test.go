@@ -11,6 +11,7 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/queue"
@@ -78,14 +79,14 @@ func TestAFencedWorkerIsGoneFromAHostThatAnswersNothingMore(t *testing.T) {
 		text, err := w.Work(t.Context(), messages[0])
 		line <- fmt.Sprint(text, err)
 	}()
-	eventually(t, "the command running", func() bool {
+	await.Until(t, "the command running", func() bool {
 		host, _ := sims.Host(hosts[0].Name)
 		return host.Executions == 1
 	})
 	lan.swallowed.Store(true)
 	database.shut.Store(true)
 	lag := measureLag(t)
-	eventually(t, "the last connection being closed", func() bool { return lan.open.Load() == 0 })
+	await.Until(t, "the last connection being closed", func() bool { return lan.open.Load() == 0 })
 	seen := ask[float64](r, "select extract(epoch from clock_timestamp() - seen_at)::float8 from workers")
 	t.Logf("the connection was closed %.2f s after the last heartbeat", seen)
 	if latest := (collection.Silence + lag()).Seconds(); seen < 4.5 || seen >= latest {
@@ -155,7 +156,7 @@ func TestAClaimThatIsAnsweredTooLateIsNotWorked(t *testing.T) {
 		}
 	}, when(collection.StepClaimed, func() {
 		database.shut.Store(true)
-		eventually(t, "the worker having been silent for too long", func() bool { return w.Silent() > fence })
+		await.Until(t, "the worker having been silent for too long", func() bool { return w.Silent() > fence })
 	}))
 	_, messages := r.request(time.Minute, []string{"os"}, hosts...)
 	contains(t, r.work(w, messages[0]), " fenced ")
@@ -176,7 +177,7 @@ func TestTheLineOfEachMessage(t *testing.T) {
 	r.serve(client, w)
 	r.sweeper()
 	c := r.trigger()
-	eventually(t, "the end of the collection", func() bool { return r.collection(c.ID).FinishedAt != nil })
+	await.Until(t, "the end of the collection", func() bool { return r.collection(c.ID).FinishedAt != nil })
 	const number = `\d+\.\ds`
 	want := map[string][]string{
 		hosts[0].Name: {"sim-0001 succeeded " + number},
@@ -191,7 +192,7 @@ func TestTheLineOfEachMessage(t *testing.T) {
 		for i, pattern := range want[task.Host] {
 			id := queue.ID(fleet.Message{TaskID: task.ID, Epoch: i + 1})
 			var info *asynq.TaskInfo
-			eventually(t, "the message "+id+" being answered", func() bool {
+			await.Until(t, "the message "+id+" being answered", func() bool {
 				var err error
 				info, err = inspector.GetTaskInfo("collect.default.normal", id)
 				return err == nil && info.State == asynq.TaskStateCompleted
@@ -213,7 +214,7 @@ func TestAnotherWorkerHasWhatAStoppingOneGivesBackWithinASecond(t *testing.T) {
 	r.serve(client, first)
 	r.sweeper()
 	c := r.trigger()
-	eventually(t, "all tasks running", func() bool { return r.collection(c.ID).Counts.Running == len(hosts) })
+	await.Until(t, "all tasks running", func() bool { return r.collection(c.ID).Counts.Running == len(hosts) })
 	for _, h := range hosts { // the next command is answered at once
 		if err := sims.Set(h.Name, simulate.Behaviour{}); err != nil {
 			t.Fatal(err)

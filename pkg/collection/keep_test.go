@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/simulate"
@@ -31,7 +32,7 @@ func TestAMessageIsKeptUntilItCanBeWorked(t *testing.T) {
 	database, w, _ := quick(r)
 	_, messages := r.request(time.Minute, []string{"os"}, hosts...)
 	database.shut.Store(true)
-	eventually(t, "the worker having been silent for too long", func() bool { return w.Silent() > 2*time.Second })
+	await.Until(t, "the worker having been silent for too long", func() bool { return w.Silent() > 2*time.Second })
 	line := make(chan string, 1)
 	go func() {
 		text, err := w.Work(t.Context(), messages[0])
@@ -61,7 +62,7 @@ func TestAKeptMessageIsGivenBackInTheEnd(t *testing.T) {
 			database, w, stop := quick(r)
 			id, messages := r.request(time.Minute, []string{"os"}, hosts...)
 			database.shut.Store(true)
-			eventually(t, "the worker having been silent for too long", func() bool { return w.Silent() > 2*time.Second })
+			await.Until(t, "the worker having been silent for too long", func() bool { return w.Silent() > 2*time.Second })
 			told := make(chan error, 1)
 			go func() {
 				_, err := w.Work(t.Context(), messages[0])

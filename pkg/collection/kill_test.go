@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/embedded"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
@@ -88,7 +89,7 @@ func TestAWorkerIsKilledAtEachStep(t *testing.T) {
 			c := r.trigger()
 			cmd := d.start(t)
 			if tt.step == midAnswer {
-				eventually(t, "the answer having begun", func() bool { h, _ := sims.Host(name); return h.Executions == 1 })
+				await.Until(t, "the answer having begun", func() bool { h, _ := sims.Host(name); return h.Executions == 1 })
 				if err := sims.Set(name, simulate.Behaviour{}); err != nil {
 					t.Fatal(err)
 				}
@@ -139,7 +140,7 @@ func TestTheTakeoverOfAKilledWorkersHosts(t *testing.T) { //nolint:paralleltest 
 	r, client, _, d := doomedRig(t, simulate.Options{Hosts: hosts, Latency: time.Hour}, doomed{Slots: 2 * hosts})
 	c := r.trigger()
 	cmd := d.start(t)
-	eventually(t, "every host being talked to", func() bool { return r.collection(c.ID).Counts.Running == hosts })
+	await.Until(t, "every host being talked to", func() bool { return r.collection(c.ID).Counts.Running == hosts })
 	w, _ := r.worker(func(c *collection.WorkerConfig, w *collection.Worker) {
 		c.Self.Slots = 2 * hosts
 		if w != nil {
@@ -147,11 +148,11 @@ func TestTheTakeoverOfAKilledWorkersHosts(t *testing.T) { //nolint:paralleltest 
 		}
 	})
 	r.serveWith(client, w, 2*hosts)
-	eventually(t, "the other worker being there", func() bool { return ask[int](r, "select count(*) from workers") == 2 })
+	await.Until(t, "the other worker being there", func() bool { return ask[int](r, "select count(*) from workers") == 2 })
 	_ = cmd.Process.Signal(syscall.SIGKILL)
 	killed := ask[time.Time](r, "select clock_timestamp()")
 	dies(t, cmd)
-	eventually(t, "every host being taken over", func() bool {
+	await.Until(t, "every host being taken over", func() bool {
 		return ask[int](r, "select count(*) from tasks where state = 'running' and epoch = 2 and attempts = 2") == hosts
 	})
 	var after []float64
@@ -173,5 +174,5 @@ func TestTheTakeoverOfAKilledWorkersHosts(t *testing.T) { //nolint:paralleltest 
 	if _, err := r.service.Cancel(t.Context(), fleet.System(), c.ID); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the end of the collection", func() bool { return r.collection(c.ID).FinishedAt != nil })
+	await.Until(t, "the end of the collection", func() bool { return r.collection(c.ID).FinishedAt != nil })
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/queue"
@@ -321,5 +322,5 @@ func TestARelayWithoutRedisWritesNothing(t *testing.T) {
 		t.Errorf("rows were touched: %s, then %s", before, after)
 	}
 	r.queue = queue.New(startRedis(t))
-	eventually(t, "all rung for", func() bool { r.relays(); return len(r.outbox(c.ID)) == 0 })
+	await.Until(t, "all rung for", func() bool { r.relays(); return len(r.outbox(c.ID)) == 0 })
 }

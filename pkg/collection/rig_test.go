@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/embedded"
 	"github.com/rollcallhq/rollcall/pkg/ephemeral"
@@ -30,21 +31,6 @@ import (
 
 // patience bounds every wait of a test; none takes that long unless something is wrong.
 const patience = 30 * time.Second
-
-// eventually polls until ok holds.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(patience)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
-}
 
 // deadRedis is where nothing listens.
 const deadRedis = "redis://127.0.0.1:1/0"
@@ -106,7 +92,7 @@ func newRig(t *testing.T, client redis.UniversalClient) *rig {
 	r.service = collection.New(collection.Config{Store: s, Queue: r.queue, Log: r.log})
 	if alive { // a machine that is busy with other tests may take more than the second that is usual
 		collection.SetPatience(r.service, patience)
-		eventually(t, "an answer of Redis", func() bool { return r.queue.Ping(t.Context()) == nil })
+		await.Until(t, "an answer of Redis", func() bool { return r.queue.Ping(t.Context()) == nil })
 	}
 	return r
 }
@@ -260,7 +246,7 @@ func (r *rig) work(w *collection.Worker, m fleet.Message) string {
 // workOut works the collection's tasks until none waits any more, those that are put back included.
 func (r *rig) workOut(w *collection.Worker, id uuid.UUID) []fleet.Task {
 	r.t.Helper()
-	eventually(r.t, "the end of the collection's tasks", func() bool {
+	await.Until(r.t, "the end of the collection's tasks", func() bool {
 		for _, m := range r.outbox(id) {
 			r.work(w, m)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/collector"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
@@ -171,14 +172,14 @@ func TestWhatIsTriggeredWhileRedisIsDownIsDelayedAndNotLost(t *testing.T) {
 	for range 2 { // any number of them
 		relaying.Go(func() { _ = collection.NewSweeper(r.Store, back, r.log, nil).Relay(ctx) })
 	}
-	eventually(t, "the ringing", func() bool {
+	await.Until(t, "the ringing", func() bool {
 		states, err := back.States(t.Context(), messages)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return states[0] == queue.StatePending && states[1] == queue.StatePending && states[2] == queue.StatePending
 	})
-	eventually(t, "the outbox empty", func() bool { return len(r.outbox(got.Collection.ID)) == 0 })
+	await.Until(t, "the outbox empty", func() bool { return len(r.outbox(got.Collection.ID)) == 0 })
 	cancel()
 	relaying.Wait()
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/queue"
@@ -69,7 +70,7 @@ func (r *rig) trigger() fleet.Collection {
 // succeeds waits until the collection has succeeded, each task with one result.
 func (r *rig) succeeds(c fleet.Collection) {
 	r.t.Helper()
-	eventually(r.t, "the end of the collection", func() bool { return r.collection(c.ID).FinishedAt != nil })
+	await.Until(r.t, "the end of the collection", func() bool { return r.collection(c.ID).FinishedAt != nil })
 	if got := r.collection(c.ID); got.State != fleet.CollectionSucceeded || got.Counts.Succeeded != c.Counts.Total {
 		r.t.Errorf("collection = %+v", got)
 	}
@@ -204,7 +205,7 @@ func TestWhatWaitsAsItShouldIsLeftAlone(t *testing.T) {
 	for range 3 { // each cancelled collection shows that the sweep has gone round
 		second := r.trigger()
 		r.exec("update collections set cancel_requested_at = now() where id = $1", second.ID)
-		eventually(t, "a round of the sweep", func() bool { return r.collection(second.ID).FinishedAt != nil })
+		await.Until(t, "a round of the sweep", func() bool { return r.collection(second.ID).FinishedAt != nil })
 	}
 	if task := r.tasks(c.ID)[0]; task.State != fleet.TaskQueued || task.Epoch != 1 {
 		t.Errorf("task = %+v, want it waiting for a worker", task)
@@ -218,7 +219,7 @@ func TestTheSweepNeedsNoRedisForWhatIsPostgres(t *testing.T) {
 	c := r.trigger()
 	r.exec("update tasks set expires_at = now() - interval '1 s'")
 	r.sweeper()
-	eventually(t, "the end of the collection", func() bool { return r.collection(c.ID).FinishedAt != nil })
+	await.Until(t, "the end of the collection", func() bool { return r.collection(c.ID).FinishedAt != nil })
 	r.ended(r.tasks(c.ID)[0], fleet.TaskFailed, fleet.CodeExpired)
 	if missing, err := r.MissingPartitions(t.Context(), time.Now().AddDate(0, store.MonthsAhead, -5)); err != nil || len(missing) != 0 {
 		t.Errorf("missing partitions = %v, %v", missing, err)

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
@@ -86,7 +87,7 @@ func TestWhatWaitsForASiteExpires(t *testing.T) {
 	sweeper := collection.NewSweeper(r.Store, r.queue, r.log, nil)
 	c := r.stores("ann", collection.Request{Selector: "*", Expires: time.Second})
 	r.relays()
-	eventually(t, "the end of what waited", func() bool {
+	await.Until(t, "the end of what waited", func() bool {
 		if err := collection.SweepRound(t.Context(), sweeper); err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/collector"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
@@ -305,7 +306,7 @@ func TestCancellingWhatRuns(t *testing.T) {
 	id, messages := r.request(time.Minute, []string{"os"}, hosts...)
 	var working sync.WaitGroup
 	working.Go(func() { contains(t, r.work(w, messages[0]), " cancelled ") })
-	eventually(t, "the task running", func() bool { return r.collection(id).Counts.Running == 1 })
+	await.Until(t, "the task running", func() bool { return r.collection(id).Counts.Running == 1 })
 	if c, err := r.service.Cancel(t.Context(), actor(fleet.Operator, ""), id); err != nil || c.Counts.Cancelled == 0 || c.CancelledAt == nil {
 		t.Errorf("Cancel = %+v, %v; want the queued one cancelled at once", c, err)
 	}
@@ -330,7 +331,7 @@ func TestAStoppingWorkerPutsItsTasksBack(t *testing.T) {
 	id, messages := r.request(time.Minute, []string{"os"}, hosts...)
 	var working sync.WaitGroup
 	working.Go(func() { contains(t, r.work(w, messages[0]), " released ") })
-	eventually(t, "the task running", func() bool { return r.collection(id).Counts.Running == 1 })
+	await.Until(t, "the task running", func() bool { return r.collection(id).Counts.Running == 1 })
 	stop()
 	working.Wait()
 	left := r.tasks(id)[0]
@@ -362,7 +363,7 @@ func TestAWorkerThatCannotBeatStopsBeforeOthersTakeOver(t *testing.T) {
 		text, err := w.Work(t.Context(), messages[0])
 		line <- fmt.Sprint(text, err)
 	}()
-	eventually(t, "the task running", func() bool { return r.collection(id).Counts.Running == 1 })
+	await.Until(t, "the task running", func() bool { return r.collection(id).Counts.Running == 1 })
 	database.shut.Store(true)
 	select {
 	case text := <-line:
@@ -382,7 +383,7 @@ func TestAWorkerThatCannotBeatStopsBeforeOthersTakeOver(t *testing.T) {
 		t.Errorf("Work of a silent worker = %v, want the message delivered to others", err)
 	}
 	database.shut.Store(false)
-	eventually(t, "the worker putting back what it gave up", func() bool {
+	await.Until(t, "the worker putting back what it gave up", func() bool {
 		tasks := r.tasks(id)
 		return tasks[0].State == fleet.TaskQueued && tasks[0].Epoch == 2
 	})
@@ -419,7 +420,7 @@ func TestMessagesThatHaveNothingToSay(t *testing.T) {
 	}
 	var working sync.WaitGroup
 	working.Go(func() { r.work(w, messages[0]) })
-	eventually(t, "the task running", func() bool { return r.collection(id).Counts.Running == 1 })
+	await.Until(t, "the task running", func() bool { return r.collection(id).Counts.Running == 1 })
 	if line := r.work(w, messages[0]); line != "nothing to do" {
 		t.Errorf("a doubled message: %s", line)
 	}

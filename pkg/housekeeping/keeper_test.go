@@ -15,28 +15,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/housekeeping"
 	"github.com/rollcallhq/rollcall/pkg/settings"
 	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/storetest"
 )
-
-const patience = 30 * time.Second
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(patience)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
-}
 
 // A rig is a database and who keeps it in order.
 type rig struct {
@@ -247,7 +232,7 @@ func TestAPartitionInUseIsTriedAgain(t *testing.T) {
 	housekeeping.Tries(k, 10_000)
 	done := make(chan struct{})
 	go func() { defer close(done); r.do(k, housekeeping.JobRetention) }()
-	eventually(t, "the job is under way", func() bool {
+	await.Until(t, "the job is under way", func() bool {
 		return ask[int](r, "select count(*) from housekeeping_jobs where holder is not null") == 1
 	})
 	_ = reader.Rollback(t.Context())
@@ -278,10 +263,10 @@ func TestWithoutTicksWhatIsOverdueIsDoneAllTheSame(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "every job was done", func() bool {
+	await.Until(t, "every job was done", func() bool {
 		return ask[int](r, "select count(*) from housekeeping_jobs where done_at is not null") == len(housekeeping.Jobs())
 	})
-	eventually(t, "the gauges show it", func() bool {
+	await.Until(t, "the gauges show it", func() bool {
 		return len(gathered(t, registry, "rollcall_housekeeping_success_age_seconds")) == len(housekeeping.Jobs())
 	})
 	stop()
@@ -327,7 +312,7 @@ func TestAJobWhoseHolderDiedIsDoneByAnother(t *testing.T) {
 	if line, err := k.Do(t.Context(), housekeeping.JobForget); err != nil || !strings.HasPrefix(line, "not due") {
 		t.Errorf("while the holder seems alive = %q, %v", line, err)
 	}
-	eventually(t, "the lease runs out and another does the job", func() bool {
+	await.Until(t, "the lease runs out and another does the job", func() bool {
 		line, err := k.Do(t.Context(), housekeeping.JobForget)
 		return err == nil && strings.HasPrefix(line, "ok")
 	})

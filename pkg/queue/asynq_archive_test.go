@@ -9,6 +9,8 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcallhq/rollcall/pkg/await"
 )
 
 // fillArchive puts n entries into the archive, of which the oldest was archived at that time and the others each a
@@ -45,7 +47,7 @@ func TestAsynqKeepsNoMoreThan9999ArchivedTasks(t *testing.T) {
 	client, _ := startRedis(t)
 	fillArchive(t, client, 9999, time.Now().Add(-24*time.Hour))
 	failOnce(t, client, "new")
-	eventually(t, "the archiving", func() bool { return asynqState(t, client, "new") == "archived" })
+	await.Until(t, "the archiving", func() bool { return asynqState(t, client, "new") == "archived" })
 	if n := client.ZCard(t.Context(), keyOf("archived")).Val(); n != 9999 {
 		t.Errorf("%d tasks are kept, want 9999", n)
 	}
@@ -61,7 +63,7 @@ func TestAsynqKeepsArchivedTasksForNinetyDays(t *testing.T) {
 	fillArchive(t, client, 1, time.Now().Add(-90*day-2*time.Hour)) // local days may have 25 hours
 	client.ZAdd(t.Context(), keyOf("archived"), redis.Z{Score: float64(time.Now().Add(-89 * day).Unix()), Member: "younger"})
 	failOnce(t, client, "new")
-	eventually(t, "the archiving", func() bool { return asynqState(t, client, "new") == "archived" })
+	await.Until(t, "the archiving", func() bool { return asynqState(t, client, "new") == "archived" })
 	if state := asynqState(t, client, "old-0"); state != "" {
 		t.Errorf("after 90 days it is %s, want it gone with the next one that is archived", state)
 	}
@@ -76,7 +78,7 @@ func TestAsynqCannotArchiveWhenThousandsAreTooOld(t *testing.T) {
 	client, _ := startRedis(t)
 	fillArchive(t, client, 9000, time.Now().Add(-91*24*time.Hour))
 	within(t, failOnce(t, client, "new"), patience)
-	eventually(t, "the attempt", func() bool { return client.ZScore(t.Context(), keyOf("archived"), "new").Err() == nil })
+	await.Until(t, "the attempt", func() bool { return client.ZScore(t.Context(), keyOf("archived"), "new").Err() == nil })
 	if state, n := asynqState(t, client, "new"), client.ZCard(t.Context(), keyOf("archived")).Val(); state != "active" || n != 9001 {
 		t.Errorf("the task is %s among %d archived ones: the bug is mended", state, n)
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcallhq/rollcall/pkg/await"
 )
 
 // makeTask brings a task of that ID into a state. No other task may wait.
@@ -36,7 +38,7 @@ func makeTask(t *testing.T, client redis.UniversalClient, state, id string) {
 	})); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a task that is "+state, func() bool { return asynqState(t, client, id) == state })
+	await.Until(t, "a task that is "+state, func() bool { return asynqState(t, client, id) == state })
 	if state == "active" {
 		t.Cleanup(func() { close(release); server.Shutdown() })
 		return
@@ -73,7 +75,7 @@ func TestAsynqATaskIDIsFreeAfterSuccessWithoutRetention(t *testing.T) {
 	startServer(t, client, asynq.Config{TaskCheckInterval: 10 * time.Millisecond}, func(context.Context, *asynq.Task) error { return nil })
 	for range 2 {
 		enqueue(t, client, "a")
-		eventually(t, "the end of the task", func() bool { return asynqState(t, client, "a") == "" })
+		await.Until(t, "the end of the task", func() bool { return asynqState(t, client, "a") == "" })
 	}
 }
 
@@ -120,7 +122,7 @@ func TestAsynqUniqueLocks(t *testing.T) {
 		}
 		return nil
 	})
-	eventually(t, "the end of the second", func() bool { return asynqState(t, client, "second") == "" })
+	await.Until(t, "the end of the second", func() bool { return asynqState(t, client, "second") == "" })
 	if len(locks()) != 0 {
 		t.Error("success leaves the lock behind")
 	}
@@ -128,7 +130,7 @@ func TestAsynqUniqueLocks(t *testing.T) {
 	if err := ask(asynq.TaskID("fourth")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the archiving of the fourth", func() bool { return asynqState(t, client, "fourth") == "archived" })
+	await.Until(t, "the archiving of the fourth", func() bool { return asynqState(t, client, "fourth") == "archived" })
 	if err := ask(); !errors.Is(err, asynq.ErrDuplicateTask) {
 		t.Errorf("archiving gave up the lock: %v", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+
+	"github.com/rollcallhq/rollcall/pkg/await"
 )
 
 func TestAsynqInspectorInEachState(t *testing.T) {
@@ -87,7 +89,7 @@ func TestAsynqCancelProcessingRetries(t *testing.T) {
 			t.Errorf("cancelling %s = %v", id, err)
 		}
 	}
-	eventually(t, "the cancelling of a running task", func() bool {
+	await.Until(t, "the cancelling of a running task", func() bool {
 		return inspector.CancelProcessing("a") == nil && asynqState(t, client, "a") == "retry" && told.Load()
 	})
 	if info := infoOf(t, client, "a"); info.Retried != 1 || info.LastErr != context.Canceled.Error() {

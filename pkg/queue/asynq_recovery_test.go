@@ -11,6 +11,8 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcallhq/rollcall/pkg/await"
 )
 
 // impatient is a configuration with every knob turned that shortens recovery.
@@ -137,7 +139,7 @@ func TestAsynqWaitsThirtySecondsMoreAfterALeaseHasExpired(t *testing.T) {
 	orphan(t, client, "fresh", 15*time.Second)
 	orphan(t, client, "old", 31*time.Second)
 	startServer(t, client, asynq.Config{}, func(context.Context, *asynq.Task) error { return nil })
-	eventually(t, "the recovery of the old one", func() bool { return asynqState(t, client, "old") == "retry" })
+	await.Until(t, "the recovery of the old one", func() bool { return asynqState(t, client, "old") == "retry" })
 	if state := asynqState(t, client, "fresh"); state != "active" { // one look takes both or not
 		t.Errorf("15 s after its lease has expired a task is %s, want it left alone for 30 s", state)
 	}
@@ -155,7 +157,7 @@ func TestAsynqArchivesAnOrphanWithoutRetries(t *testing.T) {
 		calls.Add(1)
 		return nil
 	})
-	eventually(t, "the archiving of the orphan", func() bool { return asynqState(t, client, "a") == "archived" })
+	await.Until(t, "the archiving of the orphan", func() bool { return asynqState(t, client, "a") == "archived" })
 	if calls.Load() != 0 {
 		t.Error("it ran again")
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/queue"
 )
 
@@ -26,21 +27,6 @@ func redisOf(t *testing.T) *redis.Client {
 	client := redis.NewClient(o)
 	t.Cleanup(func() { _ = client.Close() })
 	return client
-}
-
-// await polls until ok holds.
-func await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
 }
 
 // ticking runs two replicas until the returned function is called.
@@ -76,7 +62,7 @@ func TestTicksComeAndAsynqmonShowsThem(t *testing.T) {
 		},
 	})
 	inspector := asynq.NewInspectorFromRedisClient(client)
-	await(t, "both replicas show what they tick, as Asynqmon's page of schedulers reads it", func() bool {
+	await.Until(t, "both replicas show what they tick, as Asynqmon's page of schedulers reads it", func() bool {
 		entries, err := inspector.SchedulerEntries()
 		if err != nil {
 			t.Fatal(err)
@@ -91,7 +77,7 @@ func TestTicksComeAndAsynqmonShowsThem(t *testing.T) {
 			`@every 1s housekeeping {"job":"partitions"}`, `@every 1s housekeeping {"job":"partitions"}`,
 		})
 	})
-	await(t, "ticks come again and again", func() bool { return done.Load() >= 3 })
+	await.Until(t, "ticks come again and again", func() bool { return done.Load() >= 3 })
 	if queues, err := inspector.Queues(); err != nil || !slices.Contains(queues, queue.Housekeeping) {
 		t.Errorf("queues = %v, %v", queues, err)
 	}
@@ -123,7 +109,7 @@ func TestWhatDeadSchedulersLeaveIsRemoved(t *testing.T) {
 		slices.Sort(keys)
 		return keys
 	}
-	await(t, "a replica has ticked", func() bool { return len(histories()) > 0 })
+	await.Until(t, "a replica has ticked", func() bool { return len(histories()) > 0 })
 	alive := histories()[0]
 	leave := func(name, from string) {
 		t.Helper()
@@ -139,7 +125,7 @@ func TestWhatDeadSchedulersLeaveIsRemoved(t *testing.T) {
 	if err := other.Start(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the other scheduler has ticked", func() bool {
+	await.Until(t, "the other scheduler has ticked", func() bool {
 		for _, key := range histories() {
 			events, err := asynq.NewInspectorFromRedisClient(client).ListSchedulerEnqueueEvents(strings.TrimPrefix(key, "asynq:scheduler_history:"))
 			if err == nil && len(events) > 0 && !strings.HasPrefix(events[0].TaskID, "housekeeping:") {

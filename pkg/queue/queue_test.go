@@ -17,6 +17,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/embedded"
 	"github.com/rollcallhq/rollcall/pkg/ephemeral"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
@@ -25,21 +26,6 @@ import (
 
 // patience bounds every wait of a test; none takes that long unless something is wrong.
 const patience = 20 * time.Second
-
-// eventually polls until ok holds.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(patience)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
-}
 
 func open(t *testing.T, url string) redis.UniversalClient {
 	t.Helper()
@@ -232,7 +218,7 @@ func TestAResultWithoutAMessageTakesItsIDForEver(t *testing.T) {
 		t.Errorf("after the wipe it is %s", state)
 	}
 	close(release)
-	eventually(t, "the line of the handler", func() bool { return client.Exists(t.Context(), key(m)).Val() == 1 })
+	await.Until(t, "the line of the handler", func() bool { return client.Exists(t.Context(), key(m)).Val() == 1 })
 	if fields := client.HGetAll(t.Context(), key(m)).Val(); len(fields) != 1 || fields["result"] == "" {
 		t.Fatalf("Redis has %v, want the result alone", fields)
 	}
@@ -282,7 +268,7 @@ func TestMessagesAreDelivered(t *testing.T) {
 	}
 	close(release)
 	for _, m := range sent {
-		eventually(t, "the end of a message", func() bool { return stateOf(t, q, m) == queue.StateCompleted })
+		await.Until(t, "the end of a message", func() bool { return stateOf(t, q, m) == queue.StateCompleted })
 		info, err := asynq.NewInspectorFromRedisClient(client).GetTaskInfo(queue.Name(m.Site, m.Priority), queue.ID(m))
 		if err != nil || string(info.Result) != "web-1 succeeded" || info.Retention != 10*time.Minute {
 			t.Errorf("Asynqmon shows %+v, %v", info, err)
@@ -308,8 +294,8 @@ func TestAHandlersErrorDeliversAgain(t *testing.T) {
 	if err := q.Ring(t.Context(), []fleet.Message{m}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the message waiting to be delivered again", func() bool { return stateOf(t, q, m) == queue.StateRetry || calls.Load() > 1 })
-	eventually(t, "the second delivery", func() bool { return stateOf(t, q, m) == queue.StateCompleted })
+	await.Until(t, "the message waiting to be delivered again", func() bool { return stateOf(t, q, m) == queue.StateRetry || calls.Load() > 1 })
+	await.Until(t, "the second delivery", func() bool { return stateOf(t, q, m) == queue.StateCompleted })
 	if n := calls.Load(); n != 2 {
 		t.Errorf("delivered %d times, want twice", n)
 	}
@@ -332,7 +318,7 @@ func TestWhatIsNoMessageIsArchived(t *testing.T) {
 		if _, err := enqueuer.Enqueue(asynq.NewTask("collect", []byte(body)), asynq.Queue("collect.eu.normal"), asynq.TaskID(id)); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the archiving of "+body, func() bool {
+		await.Until(t, "the archiving of "+body, func() bool {
 			return client.HGet(t.Context(), "asynq:{collect.eu.normal}:t:"+id, "state").Val() == "archived"
 		})
 	}
@@ -402,7 +388,7 @@ func TestRunGivesUpOnHandlersAfterDrain(t *testing.T) {
 	if err := q.Ring(t.Context(), sent); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "all handlers at work", func() bool { return working.Load() == int32(len(sent)) })
+	await.Until(t, "all handlers at work", func() bool { return working.Load() == int32(len(sent)) })
 	began := time.Now()
 	stop()
 	if took := time.Since(began); took > 2*drain+2*time.Second {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/remote"
 )
@@ -59,7 +60,7 @@ func TestLocalKillsTheWholeGroup(t *testing.T) {
 	defer cancel()
 	ready := t.TempDir() + "/ready"
 	go func() {
-		eventually(t, "the command to run", func() bool { _, err := os.Stat(ready); return err == nil })
+		await.Until(t, "the command to run", func() bool { _, err := os.Stat(ready); return err == nil })
 		cancel()
 	}()
 	began := time.Now()

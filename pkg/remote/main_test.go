@@ -36,21 +36,6 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-// eventually polls until ok holds.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	deadline := time.After(patience)
-	for !ok() {
-		select {
-		case <-ticker.C:
-		case <-deadline:
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
-}
-
 // failureOf returns the failure in err and checks its code.
 func failureOf(t *testing.T, err error, want fleet.Code) *fleet.Failure {
 	t.Helper()

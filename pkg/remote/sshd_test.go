@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/needs"
 	"github.com/rollcallhq/rollcall/pkg/remote"
@@ -321,7 +322,7 @@ func pidIn(t *testing.T, output []byte) int {
 func waitUntilGone(t *testing.T, output []byte) {
 	t.Helper()
 	pid := pidIn(t, output)
-	eventually(t, "the end of the remote process", func() bool {
+	await.Until(t, "the end of the remote process", func() bool {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		return err != nil || strings.Contains(string(stat), ") Z ")
 	})

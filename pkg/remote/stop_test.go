@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/remote"
 )
@@ -192,7 +193,7 @@ func TestLocalAsksTheStopToo(t *testing.T) {
 			ctx, cancel := context.WithCancel(within(t))
 			defer cancel()
 			go func() {
-				eventually(t, "the command to run", func() bool { _, err := os.Stat(ready); return err == nil })
+				await.Until(t, "the command to run", func() bool { _, err := os.Stat(ready); return err == nil })
 				cancel()
 			}()
 			got, err := remote.Local{}.Run(ctx, "setsid sleep 6 >/dev/null 2>&1 & echo $!; : >'"+ready+"'; wait", nil,

@@ -18,21 +18,6 @@ import (
 // patience bounds every wait of a test; none takes that long unless something is wrong.
 const patience = 20 * time.Second
 
-// eventually polls until ok holds.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(patience)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
-}
-
 // connect opens one connection that the end of the test closes.
 func connect(t *testing.T, dsn string) *pgx.Conn {
 	t.Helper()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/storetest"
@@ -293,7 +294,7 @@ func TestLocks(t *testing.T) {
 					return nil
 				})
 			})
-			eventually(t, "the second transaction waiting", func() bool {
+			await.Until(t, "the second transaction waiting", func() bool {
 				return ask[int](t, pool, "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'") == 1
 			})
 			order = append(order, "first")

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/storetest"
 )
@@ -83,7 +84,7 @@ func TestAJobIsNotTakenOverInTheMiddleOfAStep(t *testing.T) {
 	s, pool := storetest.Pool(t)
 	lease := takeJob(t, s, store.JobClaim{Job: "drop", Holder: "slow", For: 200 * time.Millisecond})
 	err := s.InJob(t.Context(), *lease, func(tx *store.Store) error {
-		eventually(t, "the lease has run out", func() bool {
+		await.Until(t, "the lease has run out", func() bool {
 			return ask[bool](t, pool, "select until < clock_timestamp() from housekeeping_jobs")
 		})
 		if other := takeJob(t, s, store.JobClaim{Job: "drop", Holder: "eager"}); other != nil {

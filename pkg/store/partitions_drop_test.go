@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/storetest"
@@ -110,7 +111,7 @@ func TestADetachmentThatWasInterruptedIsEnded(t *testing.T) {
 	ended := make(chan error, 1)
 	before := relation(t, s, "changes_2020_03")
 	go func() { ended <- s.DetachConcurrently(ctx, before) }()
-	eventually(t, "the detachment waits for the reader", func() bool { return relation(t, s, "changes_2020_03").Pending })
+	await.Until(t, "the detachment waits for the reader", func() bool { return relation(t, s, "changes_2020_03").Pending })
 	// While it waits nobody else does: reports are stored and months made.
 	if err := s.MakePartition(t.Context(), "changes", time.Date(2020, 4, 1, 0, 0, 0, 0, time.UTC)); err != nil {
 		t.Error(err)
@@ -121,7 +122,7 @@ func TestADetachmentThatWasInterruptedIsEnded(t *testing.T) {
 	if err := <-ended; err == nil {
 		t.Error("the interrupted detachment succeeded")
 	}
-	eventually(t, "the server has noticed", func() bool {
+	await.Until(t, "the server has noticed", func() bool {
 		return ask[int](t, pool, "select count(*) from pg_stat_activity where datname = current_database() and state = 'active' and query like 'alter table%detach%'") == 0
 	})
 	_ = reader.Rollback(t.Context())

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rollcallhq/rollcall/api/internal/rest"
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/wire"
 )
@@ -95,7 +96,7 @@ func TestAStreamThatIsSilentMovesOn(t *testing.T) {
 	before := events.next(t).id
 	b.learn(t, s.web2, s.at[2], fleet.Finding{Type: "os", Facts: []byte(`{"name":"Debian"}`)})
 	b.settled(t, 4)
-	eventually(t, "a place after the change", func() bool {
+	await.Until(t, "a place after the change", func() bool {
 		e := events.next(t)
 		if e.data != "" {
 			t.Fatalf("the stream shows %+v, which was not asked for", e)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/wire"
 )
@@ -65,7 +66,7 @@ func TestTheFeedOfChanges(t *testing.T) {
 	b.learn(t, s.web2, s.at[2], fleet.Finding{Type: "os", Facts: []byte(`{"name":"Debian"}`)})
 	for name, position := range map[string]string{"the end": empty.Position, "now": end.Position} {
 		var later wire.ChangeList
-		eventually(t, "a change after "+name, func() bool {
+		await.Until(t, "a change after "+name, func() bool {
 			later = b.changes(t, "cursor="+position, "viewer")
 			return len(later.Items) > 0
 		})

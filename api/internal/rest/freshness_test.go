@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/wire"
 )
@@ -38,7 +39,7 @@ func TestWhatBecomesOfHostsIsAFeed(t *testing.T) {
 	for _, host := range []string{web1, web2} {
 		b.learn(t, host, time.Now(), fleet.Finding{Type: "os", Facts: []byte(`{"name":"Debian"}`)})
 	}
-	eventually(t, "both in the feed", func() bool { return len(read("", "viewer").Items) == 2 })
+	await.Until(t, "both in the feed", func() bool { return len(read("", "viewer").Items) == 2 })
 	first := read("limit=1", "viewer")
 	if first.NextCursor == nil {
 		t.Fatal("a page with an item has no cursor")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/facts"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/store"
@@ -100,22 +101,6 @@ func (b *bench) story(t *testing.T) story {
 	return s
 }
 
-// eventually polls until what has come true. What is committed comes into the feed when every older transaction of the
-// server has ended, those of other tests too.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !is() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited for %s in vain", what)
-		}
-	}
-}
-
 // changes reads a page of the feed, or of what the query asks for instead.
 func (b *bench) changes(t *testing.T, query, as string) wire.ChangeList {
 	t.Helper()
@@ -125,5 +110,5 @@ func (b *bench) changes(t *testing.T, query, as string) wire.ChangeList {
 // settled waits until n changes are in the feed.
 func (b *bench) settled(t *testing.T, n int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d changes in the feed", n), func() bool { return len(b.changes(t, "limit=1000", "viewer").Items) == n })
+	await.Until(t, fmt.Sprintf("%d changes in the feed", n), func() bool { return len(b.changes(t, "limit=1000", "viewer").Items) == n })
 }

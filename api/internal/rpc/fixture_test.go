@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/rollcallhq/rollcall/api/internal/rpc"
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/store"
@@ -233,7 +234,7 @@ func finding(reportType, facts string) fleet.Finding {
 func (b *bundle) onlyCollection(t *testing.T) fleet.Collection {
 	t.Helper()
 	var found []fleet.Collection
-	eventually(t, "a collection", func() bool {
+	await.Until(t, "a collection", func() bool {
 		var err error
 		if found, _, err = b.store.Collections(t.Context(), fleet.Everything(), fleet.Page{}); err != nil {
 			t.Fatalf("listing collections: %v", err)
@@ -244,21 +245,6 @@ func (b *bundle) onlyCollection(t *testing.T) fleet.Collection {
 		t.Fatalf("there are %d collections, want 1", len(found))
 	}
 	return found[0]
-}
-
-// eventually polls until what has come true.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !is() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited for %s in vain", what)
-		}
-	}
 }
 
 // receive returns all messages of a stream and how it ended; nil for its regular end.
