@@ -39,7 +39,8 @@ type Config struct {
 	Doors          []string
 	AdminPassword  string         // of the first admin; empty: generated
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
-	RateLimit      int            // requests a second and actor; 0: any number
+	RateLimit      int            // requests a second of all sessions and tokens of a user; 0: any number
+	TokenRateLimit int            // requests a second of one API token; 0: any number that RateLimit leaves
 	Retention      housekeeping.Retention
 	QueueLimit     int // with so many tasks waiting, bulk work is refused; 0: never
 
@@ -80,7 +81,8 @@ func read(r *settings.Reader) Config {
 		Doors:          r.Subset("ROLLCALL_DOORS", AllDoors(), "which doors this api serves", AllDoors()...),
 		AdminPassword:  r.Secret("ROLLCALL_ADMIN_PASSWORD", false, "", "password of the first admin, user admin; without it one is generated and printed once"),
 	}
-	c.RateLimit = r.IntOrOff("ROLLCALL_RATE_LIMIT", 1, 1_000_000, "requests a second and actor; signing in and unauthenticated calls are limited always")
+	c.RateLimit = r.IntOrOff("ROLLCALL_RATE_LIMIT", 1, 1_000_000, "requests a second of one user, all sessions and API tokens together; signing in and unauthenticated calls are limited always")
+	c.TokenRateLimit = r.IntOrOff("ROLLCALL_TOKEN_RATE_LIMIT", 1, 1_000_000, "requests a second of one API token, within what its user has by ROLLCALL_RATE_LIMIT")
 	c.QueueLimit = process.ReadQueueLimit(r)
 	c.Retention = process.ReadRetention(r)
 	if _, err := secret.ParseSealKeys(c.SealKeys); c.SealKeys != "" && err != nil {

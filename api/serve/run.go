@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/rollcallhq/rollcall/api/internal/rpc"
+	"github.com/rollcallhq/rollcall/api/internal/session"
 	"github.com/rollcallhq/rollcall/pkg/account"
 	"github.com/rollcallhq/rollcall/pkg/collection"
 	"github.com/rollcallhq/rollcall/pkg/housekeeping"
@@ -40,6 +41,7 @@ type services struct {
 	collections  *collection.Service
 	schedules    *schedule.Service
 	housekeeping *housekeeping.Service
+	limiter      *session.Limiter // one for all doors
 	health       *telemetry.Health
 	registry     *prometheus.Registry
 	log          *slog.Logger
@@ -89,7 +91,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 			_ = web.Close()
 			return err
 		}
-		server, err := s.rpc(ctx)
+		server, err := s.rpc(ctx, c)
 		if err != nil {
 			return err
 		}
@@ -116,8 +118,9 @@ func newServices(c Config, b *process.Backends, log *slog.Logger) (*services, er
 	}
 	open := &atomic.Bool{}
 	s := &services{
-		Backends: b, log: log, open: open, registry: cmp.Or(c.Registry, telemetry.NewRegistry("api", c.Version)),
-		health: telemetry.NewHealth(log, whenOpen(open, b.Checks(true))...),
+		Backends: b, log: log, open: open, limiter: session.NewLimiter(b.Ephemeral, session.Rates{Account: c.RateLimit, Token: c.TokenRateLimit}, nil),
+		registry: cmp.Or(c.Registry, telemetry.NewRegistry("api", c.Version)),
+		health:   telemetry.NewHealth(log, whenOpen(open, b.Checks(true))...),
 	}
 	s.health.WarnOf(b.Warnings(collection.Silence))
 	s.accounts, err = account.New(account.Config{
@@ -161,10 +164,10 @@ func (s *services) prepare(ctx context.Context, c Config) error {
 	return nil
 }
 
-func (s *services) rpc(ctx context.Context) (*grpc.Server, error) {
+func (s *services) rpc(ctx context.Context, c Config) (*grpc.Server, error) {
 	return rpc.New(rpc.Config{
 		Store: s.Store, Collections: s.collections, Accounts: s.accounts, Health: s.health, Log: s.log,
-		Metrics: s.registry, Stopping: ctx.Done(),
+		Metrics: s.registry, Stopping: ctx.Done(), Limit: s.limiter.Allow, TrustedProxies: c.TrustedProxies,
 	})
 }
 

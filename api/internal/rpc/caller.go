@@ -2,13 +2,14 @@ package rpc
 
 import (
 	"context"
-	"net"
 	"strings"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
+	"github.com/rollcallhq/rollcall/api/internal/session"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/token"
 )
@@ -39,7 +40,7 @@ func (s *server) admit(ctx context.Context, method string) (context.Context, err
 	if isPublic(method) {
 		return ctx, nil
 	}
-	address := addressOf(ctx)
+	address := s.addressOf(ctx)
 	bearer, err := bearerOf(ctx)
 	if err != nil {
 		return ctx, s.refuse(ctx, address, err)
@@ -48,10 +49,8 @@ func (s *server) admit(ctx context.Context, method string) (context.Context, err
 	if err := s.authenticate(ctx, c, address); err != nil {
 		return ctx, s.refuse(ctx, address, err)
 	}
-	if s.Limit != nil {
-		if err := s.Limit(ctx, c.actor); err != nil {
-			return ctx, err
-		}
+	if err := s.count(ctx, c.actor); err != nil {
+		return ctx, err
 	}
 	return context.WithValue(ctx, callerKey{}, c), nil
 }
@@ -73,11 +72,25 @@ func (s *server) authenticate(ctx context.Context, c *caller, address string) er
 
 // refuse counts the attempt of a stranger. It returns err, or that there were too many.
 func (s *server) refuse(ctx context.Context, address string, err error) error {
-	if s.Limit == nil || fleet.KindOf(err) != fleet.Unauthenticated {
+	if fleet.KindOf(err) != fleet.Unauthenticated {
 		return err
 	}
-	if limited := s.Limit(ctx, fleet.Actor{Address: address}); limited != nil {
+	if limited := s.count(ctx, fleet.Actor{Address: address}); limited != nil {
 		return limited
+	}
+	return err
+}
+
+// count counts a call, says in the answer's metadata what is left, and returns an error if it was one too many.
+func (s *server) count(ctx context.Context, actor fleet.Actor) error {
+	if s.Limit == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	allowance, err := s.Limit(ctx, actor)
+	if headers := session.AllowanceHeaders(allowance); headers != nil {
+		_ = grpc.SetHeader(ctx, metadata.New(headers)) // fails only where nobody can see a header any more
 	}
 	return err
 }
@@ -110,14 +123,10 @@ func bearerOf(ctx context.Context) (string, error) {
 }
 
 // addressOf returns the address that the call came from, without its port; empty if it came from nowhere.
-func addressOf(ctx context.Context) string {
+func (s *server) addressOf(ctx context.Context) string {
 	p, ok := peer.FromContext(ctx)
 	if !ok || p.Addr == nil {
 		return ""
 	}
-	host, _, err := net.SplitHostPort(p.Addr.String())
-	if err != nil {
-		return ""
-	}
-	return host
+	return session.Address(s.TrustedProxies, p.Addr.String(), metadata.ValueFromIncomingContext(ctx, "x-forwarded-for"))
 }

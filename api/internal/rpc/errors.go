@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/rollcallhq/rollcall/pkg/account"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/telemetry"
 )
@@ -78,6 +80,11 @@ func detailsOf(ctx context.Context, err error) []protoadapt.MessageV1 {
 	}
 	if wait := retryAfter(err); wait > 0 {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(wait)})
+	}
+	if limit, ok := errors.AsType[*account.LimitError](err); ok {
+		details = append(details, &errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{
+			Subject: "caller", Description: cut(fmt.Sprintf("%d requests at once are allowed, and none is left", limit.Allowance.Limit)),
+		}}})
 	}
 	return details
 }

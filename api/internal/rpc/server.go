@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/rollcallhq/rollcall/pkg/collection"
+	"github.com/rollcallhq/rollcall/pkg/ephemeral"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/telemetry"
@@ -44,7 +46,7 @@ type Reporter interface {
 	Report(ctx context.Context) telemetry.Report
 }
 
-// Config is what a server needs. All but Metrics, Limit, Stopping and Options is required.
+// Config is what a server needs. All but Metrics, Limit, TrustedProxies, Stopping and Options is required.
 type Config struct {
 	Store       *store.Store
 	Collections *collection.Service
@@ -53,9 +55,13 @@ type Config struct {
 	Log         *slog.Logger
 	Metrics     prometheus.Registerer // nil: measures nothing
 
-	// Limit, unless nil, is asked before each call that needs a token. A stranger, whose token was refused, is an
-	// actor with nothing but an address. An error, of kind Exhausted, refuses the call.
-	Limit func(ctx context.Context, actor fleet.Actor) error
+	// Limit, unless nil, is asked before each call that needs a token; a stream is one call, however long. A stranger,
+	// whose token was refused, is an actor with nothing but an address. What is left, unless its Limit is 0, is told in
+	// the metadata of the answer. An error, of kind Exhausted, refuses the call.
+	Limit func(ctx context.Context, actor fleet.Actor) (ephemeral.Allowance, error)
+
+	// TrustedProxies are the networks whose x-forwarded-for is believed; none by default.
+	TrustedProxies []netip.Prefix
 
 	// Stopping, unless nil, is closed when the process begins to stop. The server is no longer ready then and ends
 	// what waits and watches, so that GracefulStop returns soon.

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/rollcallhq/rollcall/api/internal/rpc"
+	"github.com/rollcallhq/rollcall/pkg/ephemeral"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/telemetry"
@@ -179,14 +180,14 @@ func TestEachCallIsIdentifiedLoggedAndMeasured(t *testing.T) {
 	b := setup(t, func(c *rpc.Config) {
 		c.Log = telemetry.NewLogger(log, telemetry.Options{Format: telemetry.FormatJSON, Level: slog.LevelDebug})
 		c.Metrics = registry
-		c.Limit = func(_ context.Context, actor fleet.Actor) error {
+		c.Limit = func(_ context.Context, actor fleet.Actor) (ephemeral.Allowance, error) {
 			switch actor.Name {
 			case "operator":
 				panic("a secret")
 			case "":
-				return fleet.Errorf(fleet.Exhausted, "too many attempts").WithRetryAfter(7 * time.Second)
+				return ephemeral.Allowance{}, fleet.Errorf(fleet.Exhausted, "too many attempts").WithRetryAfter(7 * time.Second)
 			}
-			return nil
+			return ephemeral.Allowance{}, nil
 		}
 	})
 	call := func(token, id string) (string, error) {

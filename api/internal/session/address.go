@@ -3,6 +3,7 @@ package session
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/rollcallhq/rollcall/pkg/account"
@@ -13,31 +14,37 @@ func (g *Guard) Client(r *http.Request) account.Client {
 	return account.Client{Address: g.ClientAddress(r), UserAgent: r.UserAgent()}
 }
 
-// ClientAddress returns the IP address that the request comes from, without port and zone, or nothing if it comes from
-// none, as over a Unix socket. X-Forwarded-For is read from its end for as long as those who wrote it are trusted
-// proxies: what stands before that anybody can have written.
+// ClientAddress returns the IP address that the request comes from, as Address finds it.
 func (g *Guard) ClientAddress(r *http.Request) string {
-	address := remote(r)
-	if !address.IsValid() {
+	return Address(g.proxies, r.RemoteAddr, r.Header.Values("X-Forwarded-For"))
+}
+
+// maxForwarded bounds how much of X-Forwarded-For is read, from its end.
+const maxForwarded = 4 << 10
+
+// Address returns the IP address that a call comes from, without port and zone, or nothing if it comes from none, as over
+// a Unix socket. remote is the other end of the connection, forwarded the values of X-Forwarded-For, which are read from
+// their end for as long as those who wrote them are among the proxies: what stands before that anybody can have written.
+func Address(proxies []netip.Prefix, remote string, forwarded []string) string {
+	address, ok := parseAddress(remote)
+	if !ok {
 		return ""
 	}
-	forwarded := strings.Join(r.Header.Values("X-Forwarded-For"), ",")
-	for g.trusted(address) && forwarded != "" {
-		i := strings.LastIndexByte(forwarded, ',')
-		before, ok := parseAddress(forwarded[i+1:])
+	if !contains(proxies, address) {
+		return address.String()
+	}
+	written := strings.Join(forwarded, ",")
+	written = written[max(0, len(written)-maxForwarded):]
+	for contains(proxies, address) && written != "" {
+		i := strings.LastIndexByte(written, ',')
+		before, ok := parseAddress(written[i+1:])
 		if !ok {
 			break
 		}
 		address = before
-		forwarded = forwarded[:max(i, 0)]
+		written = written[:max(i, 0)]
 	}
 	return address.String()
-}
-
-// remote returns the other end of the connection; the zero address is none.
-func remote(r *http.Request) netip.Addr {
-	address, _ := parseAddress(r.RemoteAddr)
-	return address
 }
 
 // parseAddress reads an address with or without a port, as proxies write both.
@@ -50,11 +57,11 @@ func parseAddress(s string) (netip.Addr, bool) {
 	return address.Unmap().WithZone(""), err == nil
 }
 
-func (g *Guard) trusted(address netip.Addr) bool {
-	for _, proxy := range g.proxies {
-		if proxy.Contains(address) {
-			return true
-		}
-	}
-	return false
+func (g *Guard) trusted(remote string) bool {
+	address, ok := parseAddress(remote)
+	return ok && contains(g.proxies, address)
+}
+
+func contains(networks []netip.Prefix, address netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(address) })
 }

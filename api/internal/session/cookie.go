@@ -58,5 +58,5 @@ func (g *Guard) secure(r *http.Request) bool {
 	// A chain of proxies may have written a list, of which the first is the browser's side. Who makes it up gets a
 	// cookie that is of less use to himself, and that is all.
 	protos := strings.Split(strings.Join(r.Header.Values("X-Forwarded-Proto"), ","), ",")
-	return g.trusted(remote(r)) && strings.EqualFold(strings.TrimSpace(protos[0]), "https")
+	return g.trusted(r.RemoteAddr) && strings.EqualFold(strings.TrimSpace(protos[0]), "https")
 }

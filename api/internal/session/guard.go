@@ -125,7 +125,7 @@ func (g *Guard) identify(w http.ResponseWriter, r *http.Request) (caller, error)
 	secret := cookieSecret(r)
 	if isBearer(authorization) {
 		actor, err := Authenticate(ctx, g.accounts, authorization, address)
-		return caller{actor, err}, g.judge(ctx, actor, err, address)
+		return caller{actor, err}, g.judge(ctx, w, actor, err, address)
 	}
 	// Everything else a browser may have added by itself: the cookie, or the password of some proxy before us.
 	if err := g.origins.Check(r); err != nil {
@@ -139,25 +139,32 @@ func (g *Guard) identify(w http.ResponseWriter, r *http.Request) (caller, error)
 		if fleet.KindOf(err) == fleet.Unauthenticated {
 			g.ClearCookie(w, r)
 		}
-		return caller{actor, err}, g.judge(ctx, actor, err, address)
+		return caller{actor, err}, g.judge(ctx, w, actor, err, address)
 	}
 	if authorization != "" {
 		actor, err := Authenticate(ctx, g.accounts, authorization, address)
-		return caller{actor, err}, g.judge(ctx, actor, err, address)
+		return caller{actor, err}, g.judge(ctx, w, actor, err, address)
 	}
 	return caller{err: nobody()}, nil
 }
 
 // judge returns why somebody who has shown something, and was found to be actor or refused with err, cannot go on.
-func (g *Guard) judge(ctx context.Context, actor fleet.Actor, err error, address string) error {
+func (g *Guard) judge(ctx context.Context, w http.ResponseWriter, actor fleet.Actor, err error, address string) error {
 	switch fleet.KindOf(err) {
 	case fleet.OK:
-		return g.limiter.Allow(ctx, actor)
+		return g.count(ctx, w, actor)
 	case fleet.Unauthenticated:
-		return g.limiter.Allow(ctx, fleet.Actor{Address: address})
+		return g.count(ctx, w, fleet.Actor{Address: address})
 	default:
 		return err
 	}
+}
+
+// count counts a request, says in the answer's headers what is left, and returns an error if it was one too many.
+func (g *Guard) count(ctx context.Context, w http.ResponseWriter, actor fleet.Actor) error {
+	allowance, err := g.limiter.Allow(ctx, actor)
+	SetAllowance(w.Header(), allowance)
+	return err
 }
 
 // RequireRole lets those through who have the role or more. A person without a session is sent to the sign-in page and
@@ -170,7 +177,7 @@ func (g *Guard) RequireRole(role fleet.Role) func(http.Handler) http.Handler {
 				err = actor.Require(role)
 			}
 			if fleet.CodeOf(err) == fleet.Unauthenticated.DefaultCode() { // has shown nothing, and so was not counted yet
-				if limited := g.limiter.Allow(r.Context(), fleet.Actor{Address: g.ClientAddress(r)}); limited != nil {
+				if limited := g.count(r.Context(), w, fleet.Actor{Address: g.ClientAddress(r)}); limited != nil {
 					err = limited
 				}
 			}
