@@ -31,7 +31,7 @@ var errStarting = fleet.Errorf(fleet.Unavailable, "The process is starting and w
 func (s *services) doors(c Config, stopping <-chan struct{}) (http.Handler, error) {
 	guard, err := session.New(session.Config{
 		Accounts: s.accounts, Fail: rest.Fail, TrustedProxies: c.TrustedProxies,
-		Limiter: s.limiter,
+		Limiter: s.limiter, Denied: s.denied,
 	})
 	if err != nil {
 		return nil, err

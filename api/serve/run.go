@@ -25,6 +25,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/remote"
 	"github.com/rollcallhq/rollcall/pkg/schedule"
 	"github.com/rollcallhq/rollcall/pkg/secret"
+	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/telemetry"
 	"github.com/rollcallhq/rollcall/pkg/token"
 	"github.com/rollcallhq/rollcall/scheduler/beat"
@@ -43,6 +44,7 @@ type services struct {
 	housekeeping *housekeeping.Service
 	limiter      *session.Limiter // one for all doors
 	health       *telemetry.Health
+	denied       *session.Denials
 	registry     *prometheus.Registry
 	log          *slog.Logger
 	open         *atomic.Bool // set when the database is prepared and there is an admin
@@ -100,11 +102,16 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	}
 	g.Go(func() error { return process.ServeHTTP(ctx, web, doors, log) })
 	g.Go(func() error { return s.prepare(ctx, c) })
+	g.Go(func() error { return s.denied.Run(ctx, s.auditDenied, log) })
 	log.InfoContext(ctx, "listening", "http", web.Addr().String(), "grpc", grpcAddr, "doors", c.Doors)
 	if c.Listening != nil {
 		c.Listening(web.Addr().String(), grpcAddr)
 	}
-	return g.Wait()
+	err = g.Wait()
+	if lost := s.denied.Flush(ctx, s.auditDenied); lost != nil {
+		log.ErrorContext(ctx, "denied attempts not in the audit log", "error", lost)
+	}
+	return err
 }
 
 func newServices(c Config, b *process.Backends, log *slog.Logger) (*services, error) {
@@ -118,7 +125,7 @@ func newServices(c Config, b *process.Backends, log *slog.Logger) (*services, er
 	}
 	open := &atomic.Bool{}
 	s := &services{
-		Backends: b, log: log, open: open, limiter: session.NewLimiter(b.Ephemeral, session.Rates{Account: c.RateLimit, Token: c.TokenRateLimit}, nil),
+		Backends: b, log: log, open: open, denied: session.NewDenials(nil), limiter: session.NewLimiter(b.Ephemeral, session.Rates{Account: c.RateLimit, Token: c.TokenRateLimit}, nil),
 		registry: cmp.Or(c.Registry, telemetry.NewRegistry("api", c.Version)),
 		health:   telemetry.NewHealth(log, whenOpen(open, b.Checks(true))...),
 	}
@@ -167,7 +174,19 @@ func (s *services) prepare(ctx context.Context, c Config) error {
 func (s *services) rpc(ctx context.Context, c Config) (*grpc.Server, error) {
 	return rpc.New(rpc.Config{
 		Store: s.Store, Collections: s.collections, Accounts: s.accounts, Health: s.health, Log: s.log,
-		Metrics: s.registry, Stopping: ctx.Done(), Limit: s.limiter.Allow, TrustedProxies: c.TrustedProxies,
+		Metrics: s.registry, Stopping: ctx.Done(), Limit: s.limiter.Allow, TrustedProxies: c.TrustedProxies, Denied: s.denied.Note,
+	})
+}
+
+// auditDenied writes refused attempts to the audit log.
+func (s *services) auditDenied(ctx context.Context, entries []session.DeniedEntry) error {
+	return s.Store.InTx(ctx, func(tx *store.Store) error {
+		for _, e := range entries {
+			if err := tx.Audit(ctx, e.Actor, e.Entry); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

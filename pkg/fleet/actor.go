@@ -58,10 +58,13 @@ type Actor struct {
 // System is the actor of what Rollcall does by itself.
 func System() Actor { return Actor{Kind: ActorSystem, Name: "system", Role: Admin} }
 
-// String returns the actor as the audit log names it, such as user:admin.
+// String returns the actor as the audit log names it, such as user:admin; nobody in particular is anonymous.
 func (a Actor) String() string {
 	if a.Kind == ActorSystem {
 		return "system"
+	}
+	if a.Kind == "" {
+		return "anonymous"
 	}
 	return string(a.Kind) + ":" + a.Name
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 
+	"github.com/rollcallhq/rollcall/api/internal/session"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/telemetry"
 )
@@ -37,6 +38,7 @@ func recordOf(ctx context.Context) *record {
 }
 
 func noteError(ctx context.Context, err error) {
+	session.Refused(ctx, err)
 	if rec := recordOf(ctx); rec.err == nil {
 		rec.err = err
 	}

@@ -55,6 +55,11 @@ func (s *server) around(ctx context.Context, method string, call func(context.Co
 		}
 		return call(ctx)
 	})
+	if s.Denied != nil && err != nil {
+		actor := callerOf(ctx).actor
+		actor.Address = s.addressOf(ctx)
+		s.Denied(actor, method, err)
+	}
 	answer := statusOf(ctx, err)
 	if s.durations != nil {
 		s.durations.WithLabelValues(strings.TrimPrefix(method, "/"), answer.Code().String()).Observe(time.Since(began).Seconds())

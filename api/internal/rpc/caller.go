@@ -49,10 +49,8 @@ func (s *server) admit(ctx context.Context, method string) (context.Context, err
 	if err := s.authenticate(ctx, c, address); err != nil {
 		return ctx, s.refuse(ctx, address, err)
 	}
-	if err := s.count(ctx, c.actor); err != nil {
-		return ctx, err
-	}
-	return context.WithValue(ctx, callerKey{}, c), nil
+	ctx = context.WithValue(ctx, callerKey{}, c)
+	return ctx, s.count(ctx, c.actor)
 }
 
 func (s *server) authenticate(ctx context.Context, c *caller, address string) error {

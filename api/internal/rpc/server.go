@@ -63,6 +63,9 @@ type Config struct {
 	// TrustedProxies are the networks whose x-forwarded-for is believed; none by default.
 	TrustedProxies []netip.Prefix
 
+	// Denied, unless nil, is told of each call that failed: who made it, which method, and why.
+	Denied func(actor fleet.Actor, method string, err error)
+
 	// Stopping, unless nil, is closed when the process begins to stop. The server is no longer ready then and ends
 	// what waits and watches, so that GracefulStop returns soon.
 	Stopping <-chan struct{}

@@ -39,7 +39,8 @@ type bench struct {
 	redis    *miniredis.Miniredis
 	limiter  *session.Limiter
 	viewer   fleet.User
-	timeout  time.Duration // of the next Guard
+	timeout  time.Duration    // of the next Guard
+	denied   *session.Denials // of the next Guard
 }
 
 func newBench(t *testing.T, proxies ...string) *bench {
@@ -77,7 +78,7 @@ func newBench(t *testing.T, proxies ...string) *bench {
 // limit gives the bench another Guard, with that limiter.
 func (b *bench) limit(t *testing.T, limiter *session.Limiter, proxies ...string) {
 	t.Helper()
-	config := session.Config{Accounts: b.accounts, Fail: fail, Limiter: limiter, Timeout: b.timeout}
+	config := session.Config{Accounts: b.accounts, Fail: fail, Limiter: limiter, Timeout: b.timeout, Denied: b.denied}
 	for _, proxy := range proxies {
 		config.TrustedProxies = append(config.TrustedProxies, netip.MustParsePrefix(proxy))
 	}
@@ -96,7 +97,8 @@ type answer struct {
 	header                 http.Header
 }
 
-func fail(w http.ResponseWriter, _ *http.Request, err error) {
+func fail(w http.ResponseWriter, r *http.Request, err error) {
+	session.Refused(r.Context(), err)
 	status := map[fleet.Kind]int{
 		fleet.Unauthenticated: http.StatusUnauthorized, fleet.Forbidden: http.StatusForbidden,
 		fleet.Exhausted: http.StatusTooManyRequests, fleet.Unavailable: http.StatusServiceUnavailable,

@@ -31,6 +31,8 @@ type Config struct {
 	// TrustedOrigins are origins, such as https://fleet.example.net, whose pages may write with this site's cookie.
 	// They are needed only where a proxy changes the Host header.
 	TrustedOrigins []string
+	// Denied counts what is refused, for the audit log; nil: nobody counts.
+	Denied *Denials
 	// Timeout bounds how long finding out may take, so that a database that accepts and does not answer holds nobody
 	// up; 0 means 3 s.
 	Timeout time.Duration
@@ -45,6 +47,7 @@ type Guard struct {
 	limiter  *Limiter
 	proxies  []netip.Prefix
 	origins  *http.CrossOriginProtection
+	denied   *Denials
 	timeout  time.Duration
 }
 
@@ -60,14 +63,15 @@ func New(c Config) (*Guard, error) {
 		}
 	}
 	return &Guard{
-		accounts: c.Accounts, fail: c.Fail, limiter: c.Limiter, proxies: c.TrustedProxies, origins: origins, timeout: cmp.Or(c.Timeout, defaultTimeout),
+		accounts: c.Accounts, fail: c.Fail, limiter: c.Limiter, proxies: c.TrustedProxies, origins: origins, denied: c.Denied, timeout: cmp.Or(c.Timeout, defaultTimeout),
 	}, nil
 }
 
 // A caller is what was found out about who is asking: an actor, or why there is none.
 type caller struct {
-	actor fleet.Actor
-	err   error
+	actor   fleet.Actor
+	err     error
+	refusal *refusal
 }
 
 type callerKey struct{}
@@ -108,11 +112,13 @@ func nobody() error { return fleet.Errorf(fleet.Unauthenticated, "sign in first"
 func (g *Guard) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := g.identify(w, r)
+		c.refusal = &refusal{}
+		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
+		served := next
 		if err != nil {
-			g.refuse(w, r, err)
-			return
+			served = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.refuse(w, r, err) })
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+		g.denied.watched(served, w, r, c, g.ClientAddress(r))
 	})
 }
 
@@ -125,7 +131,7 @@ func (g *Guard) identify(w http.ResponseWriter, r *http.Request) (caller, error)
 	secret := cookieSecret(r)
 	if isBearer(authorization) {
 		actor, err := Authenticate(ctx, g.accounts, authorization, address)
-		return caller{actor, err}, g.judge(ctx, w, actor, err, address)
+		return caller{actor: actor, err: err}, g.judge(ctx, w, actor, err, address)
 	}
 	// Everything else a browser may have added by itself: the cookie, or the password of some proxy before us.
 	if err := g.origins.Check(r); err != nil {
@@ -139,11 +145,11 @@ func (g *Guard) identify(w http.ResponseWriter, r *http.Request) (caller, error)
 		if fleet.KindOf(err) == fleet.Unauthenticated {
 			g.ClearCookie(w, r)
 		}
-		return caller{actor, err}, g.judge(ctx, w, actor, err, address)
+		return caller{actor: actor, err: err}, g.judge(ctx, w, actor, err, address)
 	}
 	if authorization != "" {
 		actor, err := Authenticate(ctx, g.accounts, authorization, address)
-		return caller{actor, err}, g.judge(ctx, w, actor, err, address)
+		return caller{actor: actor, err: err}, g.judge(ctx, w, actor, err, address)
 	}
 	return caller{err: nobody()}, nil
 }
