@@ -22,7 +22,7 @@ func SetPace(w *Worker, beat, fence, retry time.Duration) {
 
 // SetAges makes w call things lost earlier: a silent worker, a message without a claim, one that is stuck.
 func SetAges(w *Sweeper, silence, rung, stuck time.Duration) {
-	w.ages = ages{silence: silence, rung: rung, stuck: stuck, completed: stuck}
+	w.ages = ages{silence: silence, rung: rung, stuck: stuck, completed: stuck, keyless: stuck}
 }
 
 // LiveInRealTime lets w live at the pace that it has outside of tests.

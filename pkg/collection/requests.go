@@ -70,6 +70,11 @@ func (s *Service) Cancel(ctx context.Context, actor fleet.Actor, id uuid.UUID) (
 		if err := s.wholeInScope(ctx, tx, actor, c); err != nil {
 			return err
 		}
+		if c.Kind == fleet.KindReseal {
+			if err := actor.Require(fleet.Admin); err != nil {
+				return err
+			}
+		}
 		n, err := tx.RequestCancel(ctx, id)
 		if err != nil {
 			return err
@@ -109,6 +114,9 @@ func (s *Service) Retry(ctx context.Context, actor fleet.Actor, id uuid.UUID, st
 	c, err := s.Store.Collection(ctx, actor.Scope(), id)
 	if err != nil {
 		return Triggered{}, err
+	}
+	if c.Kind == fleet.KindReseal {
+		return Triggered{}, fleet.Errorf(fleet.Invalid, "resealing is not retried; reseal again, which takes what is left").WithCode("not_retried")
 	}
 	if c.Kind == fleet.KindTry {
 		return Triggered{}, fleet.Errorf(fleet.Invalid, "a trial is not retried; try the collector again").WithCode("not_retried")

@@ -19,6 +19,7 @@ const (
 	rungAge        = 3 * time.Second  // a message rung longer ago is looked after
 	stuckAge       = 4 * time.Second  // active that long without a claim: its worker died in between
 	completedAge   = 10 * time.Second // completed that long without a claim
+	keylessAge     = 15 * time.Second // for so long a worker that holds the keys may still come
 	deadlineMargin = 30 * time.Second // past its deadline that long: its worker cannot end it
 	sweepBatch     = 1000
 )
@@ -38,10 +39,11 @@ type Sweeper struct {
 // ages are what a sweep calls lost. Tests shorten them.
 type ages struct {
 	silence, rung, stuck, completed time.Duration
+	keyless                         time.Duration // how old a collection that reseals is before it fails for want of a key
 }
 
 func realAges() ages {
-	return ages{silence: Silence, rung: rungAge, stuck: stuckAge, completed: completedAge}
+	return ages{silence: Silence, rung: rungAge, stuck: stuckAge, completed: completedAge, keyless: keylessAge}
 }
 
 type suspicion struct {
@@ -116,6 +118,11 @@ func (w *Sweeper) round(ctx context.Context) error {
 		return err
 	}
 	w.count("ended", hopeless)
+	settled, err := w.Store.SettleReseals(ctx, w.ages.silence, w.ages.keyless)
+	if err != nil {
+		return err
+	}
+	w.count("reseals_settled", settled)
 	finished, err := w.Store.FinishCollections(ctx, nil, sweepBatch)
 	if err != nil {
 		return err

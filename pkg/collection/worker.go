@@ -71,6 +71,7 @@ type Worker struct {
 
 // NewWorker returns a Worker. Its Run must be under way before it may work.
 func NewWorker(c WorkerConfig) *Worker {
+	c.Self = announced(c.Self, c.Keys)
 	w := &Worker{
 		WorkerConfig: c, metrics: newWorkerMetrics(c.Metrics), running: map[uuid.UUID]context.CancelCauseFunc{},
 		born: time.Now().Add(-24 * time.Hour),
@@ -87,9 +88,13 @@ var (
 	errStopping = errors.New("this worker is stopping")
 )
 
-// Run shows once a second that the worker is alive, hears of cancelled tasks and gives up tasks that it lost. It
+// Run shows once a second that the worker is alive, hears of cancelled tasks, gives up tasks that it lost, and seals anew
+// what somebody asked to be. It
 // returns when ctx ends, after the running tasks have been told to stop and have been put back.
 func (w *Worker) Run(ctx context.Context) error {
+	var resealing sync.WaitGroup
+	defer resealing.Wait()
+	resealing.Go(func() { w.resealAll(ctx) })
 	tick := time.NewTicker(w.pace.beat)
 	defer tick.Stop()
 	defer w.fence.Stop()

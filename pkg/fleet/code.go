@@ -36,6 +36,8 @@ const (
 	CodeHostDisabled         Code = "host_disabled"
 	CodeLocalNotAllowed      Code = "local_not_allowed"
 	CodeExpired              Code = "expired"
+	CodeNoOpenKey            Code = "no_open_key"
+	CodeSealBroken           Code = "seal_broken"
 	CodeInternal             Code = "internal"
 )
 
@@ -90,6 +92,8 @@ func Codes() []CodeInfo {
 		{CodeHostDisabled, RetryNever, "The host is disabled or was retired.", "Enable it to collect from it."},
 		{CodeLocalNotAllowed, RetryNever, "This worker may not collect from the machine it runs on.", "Set ROLLCALL_LOCAL=true on the worker, or connect over ssh."},
 		{CodeExpired, RetryNever, "The task waited longer than it was allowed to.", "Check that workers serve the host's site and keep up; raise expires_seconds if waiting is fine."},
+		{CodeNoOpenKey, RetryNever, "No worker of the site that is alive holds both the key that the secret is sealed to and, first of the site, the key that the api seals to.", "Put the new private key first and the old one after it in ROLLCALL_OPEN_KEYS of the site's workers, restart them, and reseal again."},
+		{CodeSealBroken, RetryNever, "The sealed secret does not open with its key: it was altered, or moved from another credential or site.", "Find out who writes to the database, and give the credential its secret anew."},
 		{CodeInternal, RetryNever, "Rollcall itself failed; the log has the details.", "Look at the worker's log for this task."},
 	}
 }

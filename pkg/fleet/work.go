@@ -182,6 +182,29 @@ type Task struct {
 	FinishedAt   *time.Time
 }
 
+// A Reseal is the part of a collection of kind reseal that is about one seal: a credential at a site.
+type Reseal struct {
+	CollectionID uuid.UUID
+	CredentialID uuid.UUID
+	Credential   string // its name; empty if it has been deleted
+	Site         string
+	FromKey      string    // the ID of the key that it was sealed to when this was asked for
+	KeyID        string    // the ID of the key that the api seals to
+	State        TaskState // queued, succeeded, failed or cancelled
+	Code         Code      // of a failed or cancelled one
+	WorkerID     *uuid.UUID
+	FinishedAt   *time.Time
+}
+
+// A SealCount is how many credentials are sealed to a key of a site.
+type SealCount struct {
+	Site    string
+	KeyID   string
+	Current bool // whether it is the key that the api seals to
+	Seals   int
+	Workers int // that serve the site, are alive and hold the key
+}
+
 // A Message is what lies on the queue: a task's ID and epoch and where it is to be delivered. Losing or
 // repeating one is harmless.
 type Message struct {
@@ -200,4 +223,8 @@ type Worker struct {
 	Slots     int
 	StartedAt time.Time
 	SeenAt    time.Time
+
+	// The IDs of its keys, site/id each: all that open, and of each of its sites the one that it seals anew to.
+	OpenKeys    []string
+	CurrentKeys []string
 }

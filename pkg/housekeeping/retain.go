@@ -12,9 +12,11 @@ import (
 )
 
 // workersKept is how long workers are remembered that have not been seen, workersSeen within which time one must have been
-// to count, and answersAtOnce how many answers are forgotten.
+// to count, resealsKept how long it is told which seals a collection sealed anew, and answersAtOnce how many answers and
+// reseals are forgotten.
 const (
 	workersKept   = 24 * time.Hour
+	resealsKept   = 90 * day
 	workersSeen   = time.Minute
 	answersAtOnce = 10_000
 )
@@ -272,10 +274,15 @@ func (k *Keeper) contents(ctx context.Context, lease store.JobLease) (map[string
 
 func (k *Keeper) forget(ctx context.Context) (map[string]any, error) {
 	n, err := k.Store.ForgetExpiredAnswers(ctx, answersAtOnce)
-	if err = errors.Join(err, k.Store.ForgetWorkers(ctx, workersKept)); n == 0 {
-		return nil, err
+	reseals, err2 := k.Store.ForgetReseals(ctx, resealsKept, answersAtOnce)
+	details := map[string]any{}
+	if n > 0 {
+		details["answers"] = n
 	}
-	return map[string]any{"answers": n}, err
+	if reseals > 0 {
+		details["reseals"] = reseals
+	}
+	return details, errors.Join(err, err2, k.Store.ForgetWorkers(ctx, workersKept))
 }
 
 // queues looks after Redis.

@@ -133,18 +133,21 @@ func (k SealKeys) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
 // OpenKeys are the private keys of sites. They are safe for concurrent use and never print a key.
 type OpenKeys struct {
-	sites []string // in the order of the list
+	sites []string                  // in the order of the list
+	names []keyName                 // in the order of the list
+	first map[string]hpke.PublicKey // by site: the public half of the first key
 	keys  map[keyName]hpke.PrivateKey
 }
 
-// ParseOpenKeys reads a list of private keys, all of which open. Errors are as those of ParseSealKeys.
+// ParseOpenKeys reads a list of private keys, all of which open; the first of a site is also the one that Reseal seals
+// to. Errors are as those of ParseSealKeys.
 func ParseOpenKeys(list string) (*OpenKeys, error) {
 	entries, err := parseList(list)
 	if err != nil {
 		return nil, err
 	}
 	kem, _, _ := suite()
-	keys := &OpenKeys{keys: map[keyName]hpke.PrivateKey{}}
+	keys := &OpenKeys{keys: map[keyName]hpke.PrivateKey{}, first: map[string]hpke.PublicKey{}}
 	for i, e := range entries {
 		private, err := kem.NewPrivateKey(e.raw)
 		if err != nil {
@@ -154,7 +157,9 @@ func ParseOpenKeys(list string) (*OpenKeys, error) {
 			return nil, entryError(i, "%v", err)
 		}
 		keys.keys[e.name] = private
-		if !slices.Contains(keys.sites, e.name.site) {
+		keys.names = append(keys.names, e.name)
+		if _, ok := keys.first[e.name.site]; !ok {
+			keys.first[e.name.site] = private.PublicKey()
 			keys.sites = append(keys.sites, e.name.site)
 		}
 	}
@@ -163,6 +168,27 @@ func ParseOpenKeys(list string) (*OpenKeys, error) {
 
 // Sites returns the sites there is a key for, in the order of the list. The slice is the caller's.
 func (k *OpenKeys) Sites() []string { return slices.Clone(k.sites) }
+
+// CurrentKey returns the ID of the first key of site, to which Reseal seals, and whether there is one.
+func (k *OpenKeys) CurrentKey(site string) (keyID string, ok bool) {
+	for _, name := range k.names {
+		if name.site == site {
+			return name.id, true
+		}
+	}
+	return "", false
+}
+
+// KeyIDs returns the IDs of the keys of site, the current one first. They are no secrets: seals name them.
+func (k *OpenKeys) KeyIDs(site string) []string {
+	var ids []string
+	for _, name := range k.names {
+		if name.site == site {
+			ids = append(ids, name.id)
+		}
+	}
+	return ids
+}
 
 // String counts the keys and shows none.
 func (k OpenKeys) String() string { return fmt.Sprintf("[%d open keys]", len(k.keys)) }

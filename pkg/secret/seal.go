@@ -82,6 +82,23 @@ func (k *OpenKeys) Open(site, keyID string, owner uuid.UUID, sealed []byte) ([]b
 	return plaintext, nil
 }
 
+// Reseal opens a seal as Open does and seals what it held anew, for the same site and owner, to the public half of the
+// first of the site's own open keys. Nobody can make it seal to another key: no public key comes from outside. It returns
+// the ID of that key. The plaintext does not leave the call.
+func (k *OpenKeys) Reseal(site, keyID string, owner uuid.UUID, sealed []byte) (newID string, anew []byte, err error) {
+	plaintext, err := k.Open(site, keyID, owner, sealed)
+	if err != nil {
+		return "", nil, err
+	}
+	defer clear(plaintext)
+	newID, _ = k.CurrentKey(site) // there is one: a key of the site has just opened
+	anew, err = seal(sealKey{name: keyName{site: site, id: newID}, key: k.first[site]}, owner, plaintext)
+	if err != nil {
+		return "", nil, fmt.Errorf("sealing anew for site %s: %w", site, err)
+	}
+	return newID, anew, nil
+}
+
 func open(key hpke.PrivateKey, name keyName, owner uuid.UUID, sealed []byte) ([]byte, error) {
 	if len(sealed) < 1+encBytes+tagBytes || len(sealed) > 1+encBytes+MaxPlaintext+tagBytes {
 		return nil, fmt.Errorf("a seal of %d bytes", len(sealed))

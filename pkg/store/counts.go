@@ -72,6 +72,9 @@ func (s *Store) count(ctx context.Context, scope fleet.Scope, found []fleet.Coll
 	if err != nil {
 		return fail(err, "counting tasks")
 	}
+	if err := s.countReseals(ctx, scope, found, at); err != nil {
+		return err
+	}
 	for _, i := range at {
 		if scope.Selector() != nil && found[i].State.Ended() { // what it saw of it may have ended otherwise
 			found[i].State = found[i].Counts.Outcome()

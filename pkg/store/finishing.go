@@ -20,7 +20,12 @@ func (s *Store) RequestCancel(ctx context.Context, id uuid.UUID) (int, error) {
 	if tag.RowsAffected() == 0 {
 		return 0, fleet.Errorf(fleet.Conflict, "the collection has ended already").WithCode("ended")
 	}
-	return s.endQueued(ctx, "t.collection_id = @id", fleet.TaskCancelled, fleet.CodeCancelled, pgx.NamedArgs{"id": id})
+	reseals, err := s.cancelReseals(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	n, err := s.endQueued(ctx, "t.collection_id = @id", fleet.TaskCancelled, fleet.CodeCancelled, pgx.NamedArgs{"id": id})
+	return reseals + n, err
 }
 
 // FinishCollections freezes and moves to history those of the open collections that have no open task, at most
@@ -44,13 +49,18 @@ func (s *Store) FinishCollections(ctx context.Context, only *uuid.UUID, limit in
 func finish(condition string) string {
 	return `
 		with ended as materialized (
-			select c.id, c.created_at from collections c
+			select c.id, c.created_at, c.kind from collections c
 			where ` + condition + ` and not exists (select from tasks t where t.collection_id = c.id)
+				and (c.kind <> 'reseal' or not exists (select from reseals r where r.collection_id = c.id and r.state = 'queued'))
 			order by c.id limit @limit for update skip locked
 		), by_code as (
 			select e.id, t.state, t.error_code, count(*) as n, min(t.started_at) as started_at, max(t.finished_at) as finished_at
 			from ended e left join task_history t on t.collection_id = e.id and t.created_at = e.created_at
-			group by 1, 2, 3
+			where e.kind <> 'reseal' group by 1, 2, 3
+			union all
+			select e.id, r.state, r.error_code, count(*), min(e.created_at), max(r.finished_at)
+			from ended e left join reseals r on r.collection_id = e.id
+			where e.kind = 'reseal' group by 1, 2, 3
 		), counted as (
 			select id,
 				coalesce(sum(n) filter (where state = 'succeeded'), 0) as succeeded,

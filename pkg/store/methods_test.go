@@ -111,6 +111,9 @@ func withoutScope() map[string]string {
 		"User": accounts, "UserByName": accounts, "HasUsers": accounts, "AddFirstUser": accounts, "BeginIdempotent": accounts, "ForgetExpiredAnswers": accounts,
 		"APITokenByHash": accounts, "APITokens": accounts, "RevokeAPIToken": accounts,
 
+		"AddReseal": secrets, "Reseals": secrets, "SealCounts": secrets, "TakeReseals": machinery, "ReplaceSeal": machinery, "SettleReseals": machinery,
+		"ForgetReseals": housework,
+
 		"Credential": secrets, "Credentials": secrets, "CredentialsByName": secrets, "CredentialsByID": secrets,
 
 		"Collector": collectors, "Collectors": collectors, "CollectorVersions": collectors, "AddCollector": collectors, "UpdateCollector": collectors,

@@ -177,13 +177,16 @@ func (s *Store) Heartbeat(ctx context.Context, w fleet.Worker) (time.Time, []uui
 	var cancelled []uuid.UUID
 	err := s.db.QueryRow(ctx, `
 		with beat as (
-			insert into workers (id, host, version, sites, slots) values (@id, @host, @version, @sites, @slots)
+			insert into workers (id, host, version, sites, slots, open_keys, current_keys)
+			values (@id, @host, @version, @sites, @slots, coalesce(@open_keys::text[], '{}'), coalesce(@current_keys::text[], '{}'))
 			on conflict (id) do update set seen_at = clock_timestamp()
 		)
 		select clock_timestamp(), array(
 			select t.id from tasks t join collections c on c.id = t.collection_id
 			where t.worker_id = @id and t.state = 'running' and c.cancel_requested_at is not null)`,
-		pgx.NamedArgs{"id": w.ID, "host": w.Host, "version": w.Version, "sites": w.Sites, "slots": w.Slots}).Scan(&now, &cancelled)
+		pgx.NamedArgs{
+			"id": w.ID, "host": w.Host, "version": w.Version, "sites": w.Sites, "slots": w.Slots, "open_keys": w.OpenKeys, "current_keys": w.CurrentKeys,
+		}).Scan(&now, &cancelled)
 	return now, cancelled, fail(err, "beating")
 }
 

@@ -20,7 +20,7 @@ func (s *server) registerCredentials() {
 	}, s.listCredentials)
 	register(s, operation{
 		id: "createCredential", method: http.MethodPost, path: credentialsPath, tag: "credentials", summary: "Add a credential", role: fleet.Admin,
-		status: http.StatusCreated, description: "The secret is sealed to each of the sites, and only their workers can open it.",
+		status: http.StatusCreated, description: "The secret is sealed to the current key of each of the sites, and only their workers can open it.",
 	}, s.createCredential)
 	register(s, operation{
 		id: "getCredential", method: http.MethodGet, path: credentialsPath + "/{id}", tag: "credentials", summary: "One credential", role: fleet.Viewer,
@@ -33,6 +33,7 @@ func (s *server) registerCredentials() {
 		id: "deleteCredential", method: http.MethodDelete, path: credentialsPath + "/{id}", tag: "credentials", summary: "Delete a credential", role: fleet.Admin,
 		description: "One that hosts use is refused.",
 	}, s.deleteCredential)
+	s.registerSeals()
 }
 
 func (s *server) listCredentials(ctx context.Context, in *Paged) (*body[wire.List[wire.Credential]], error) {

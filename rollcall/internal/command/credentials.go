@@ -13,9 +13,11 @@ import (
 )
 
 type credentialsCommand struct {
-	Ls  credentialsLsCommand  `cmd:"" help:"List credentials, without their secrets."`
-	Add credentialsAddCommand `cmd:"" help:"Add a credential: a private key or a password."`
-	Rm  credentialsRmCommand  `cmd:"" help:"Delete credentials that no host uses."`
+	Ls     credentialsLsCommand     `cmd:"" help:"List credentials, without their secrets."`
+	Add    credentialsAddCommand    `cmd:"" help:"Add a credential: a private key or a password."`
+	Rm     credentialsRmCommand     `cmd:"" help:"Delete credentials that no host uses."`
+	Reseal credentialsResealCommand `cmd:"" help:"Seal the secrets anew to the current keys of their sites."`
+	Seals  credentialsSealsCommand  `cmd:"" help:"Count which keys the secrets are sealed to."`
 }
 
 func credentialColumns() []column[wire.Credential] {

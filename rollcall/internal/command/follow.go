@@ -66,8 +66,11 @@ func outcome(c wire.Collection) error {
 	incomplete := c.Counts.Failed + c.Counts.Partial + c.Counts.Cancelled
 	switch c.State {
 	case "partial":
-		return partly{fmt.Errorf("%d of %d hosts failed or are incomplete", incomplete, c.Counts.Total)}
+		return partly{fmt.Errorf("%d of %d %s failed or are incomplete", incomplete, c.Counts.Total, unit(c))}
 	case "failed":
+		if c.Kind == string(fleet.KindReseal) {
+			return fmt.Errorf("resealing failed: none of %d seals is renewed", c.Counts.Total)
+		}
 		return fmt.Errorf("the collection failed: %d of %d hosts brought nothing", c.Counts.Failed, c.Counts.Total)
 	case "cancelled":
 		return errors.New("the collection was cancelled")
@@ -82,7 +85,11 @@ func summarize(ctx context.Context, in Invocation, server *client.Client, c wire
 		took = " in " + c.FinishedAt.Sub(*c.StartedAt).Round(10*time.Millisecond).String()
 	}
 	printSkipped(in, c.Skipped)
-	_, err := fmt.Fprintf(in.Stdout, "%s: %d of %d hosts collected%s.\n", c.State, c.Counts.Succeeded+c.Counts.Partial, c.Counts.Total, took)
+	what := "hosts collected"
+	if c.Kind == string(fleet.KindReseal) {
+		what = "seals renewed"
+	}
+	_, err := fmt.Fprintf(in.Stdout, "%s: %d of %d %s%s.\n", c.State, c.Counts.Succeeded+c.Counts.Partial, c.Counts.Total, what, took)
 	if err != nil {
 		return err
 	}
@@ -94,7 +101,11 @@ func summarize(ctx context.Context, in Invocation, server *client.Client, c wire
 		info := fleet.Code(code).Info()
 		_, _ = fmt.Fprintf(in.Stdout, "\n%d × %s: %s\n", c.Errors[code], plain(code), info.Meaning)
 		if hosts != "" {
-			_, _ = fmt.Fprintf(in.Stdout, "  Hosts: %s\n", plain(hosts))
+			label := "Hosts"
+			if c.Kind == string(fleet.KindReseal) {
+				label = "Credentials"
+			}
+			_, _ = fmt.Fprintf(in.Stdout, "  %s: %s\n", label, plain(hosts))
 		}
 		_, _ = fmt.Fprintf(in.Stdout, "  What to do: %s\n", info.Remedy)
 	}
@@ -103,6 +114,10 @@ func summarize(ctx context.Context, in Invocation, server *client.Client, c wire
 
 // affected names some hosts whose tasks ended with the code.
 func affected(ctx context.Context, server *client.Client, c wire.Collection, code string) (string, error) {
+	if c.Kind == string(fleet.KindReseal) {
+		names, err := resealed(ctx, server, c, code)
+		return strings.Join(names, ", "), err
+	}
 	names := make([]string, 0, maxNames+1)
 	for task, err := range server.Tasks(ctx, c.ID, client.TaskQuery{Code: code}, client.PageSize(maxNames)) {
 		if err != nil {

@@ -45,7 +45,7 @@ func text(c wire.Counts) string {
 
 // message returns how far a collection is.
 func message(c wire.Collection) string {
-	return fmt.Sprintf("%d of %d hosts done%s", done(c.Counts), c.Counts.Total, text(c.Counts))
+	return fmt.Sprintf("%d of %d %s done%s", done(c.Counts), c.Counts.Total, unit(c), text(c.Counts))
 }
 
 const maxMessage = 60
