@@ -129,6 +129,7 @@ func newServices(c Config, b *process.Backends, log *slog.Logger) (*services, er
 		registry: cmp.Or(c.Registry, telemetry.NewRegistry("api", c.Version)),
 		health:   telemetry.NewHealth(log, whenOpen(open, b.Checks(true))...),
 	}
+	b.Measure(s.registry, "api")
 	s.health.WarnOf(b.Warnings(collection.Silence))
 	s.accounts, err = account.New(account.Config{
 		Store: b.Store, Sessions: b.Ephemeral, Signer: signer, Passwords: token.NewPasswords(passwordsAtOnce), Log: log,

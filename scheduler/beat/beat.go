@@ -26,6 +26,8 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	}
 	defer b.Close()
 	registry := cmp.Or(c.Registry, telemetry.NewRegistry("scheduler", c.Version))
+	b.Measure(registry, "scheduler")
+	b.MeasureQueues(registry)
 	health := telemetry.NewHealth(log, b.Checks(true)...)
 	health.WarnOf(b.Warnings(collection.Silence))
 

@@ -32,6 +32,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	}
 	defer b.Close()
 	registry := cmp.Or(c.Registry, telemetry.NewRegistry("worker", c.Version))
+	b.Measure(registry, "worker")
 	health := telemetry.NewHealth(log, b.Checks(false)...)
 
 	g, ctx := errgroup.WithContext(ctx)
