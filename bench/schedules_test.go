@@ -31,7 +31,7 @@ func BenchmarkSchedules(b *testing.B) {
 	b.Run("replica gone", func(b *testing.B) { fireSchedules(b, s, pool, firings, 10*time.Second, true) })
 	b.Run("page", func(b *testing.B) {
 		for b.Loop() {
-			found, _, err := s.Schedules(b.Context(), store.ScheduleFilter{}, fleet.Page{Limit: 100})
+			found, _, err := s.Schedules(b.Context(), fleet.Everything(), store.ScheduleFilter{}, fleet.Page{Limit: 100})
 			check(b, len(found) == 100, err)
 		}
 	})

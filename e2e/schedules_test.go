@@ -208,7 +208,7 @@ func (r *beatRig) judge(want int) {
 	if err != nil || doubled+orphans+unnamed > 0 {
 		r.t.Errorf("%d moments have made two collections, %d collections belong to no firing, %d firings name a collection that is not there: %v", doubled, orphans, unnamed, err)
 	}
-	schedules, _, err := store.New(r.pool).Schedules(r.t.Context(), store.ScheduleFilter{}, fleet.Page{Limit: 1000})
+	schedules, _, err := store.New(r.pool).Schedules(r.t.Context(), fleet.Everything(), store.ScheduleFilter{}, fleet.Page{Limit: 1000})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -29,9 +29,21 @@ func stored(actor fleet.Actor, d collector.Definition) (fleet.Collector, error) 
 	return c, nil
 }
 
+// mayDefine refuses whoever may not say what is run on every host that is asked for it: an admin who sees some hosts only
+// would run it on the others, too.
+func mayDefine(actor fleet.Actor) error {
+	if err := actor.Require(fleet.Admin); err != nil {
+		return err
+	}
+	if actor.Selector != nil {
+		return fleet.Errorf(fleet.Forbidden, "collectors are for all hosts, and you may see only some").WithCode("outside_scope")
+	}
+	return nil
+}
+
 // AddCollector stores a custom collector on behalf of actor, an admin.
 func (s *Service) AddCollector(ctx context.Context, actor fleet.Actor, d collector.Definition) (fleet.Collector, error) {
-	if err := actor.Require(fleet.Admin); err != nil {
+	if err := mayDefine(actor); err != nil {
 		return fleet.Collector{}, err
 	}
 	c, err := stored(actor, d)
@@ -51,7 +63,7 @@ func (s *Service) AddCollector(ctx context.Context, actor fleet.Actor, d collect
 
 // UpdateCollector stores a new version of a custom collector over the version that the actor, an admin, has read.
 func (s *Service) UpdateCollector(ctx context.Context, actor fleet.Actor, d collector.Definition, version int) (fleet.Collector, error) {
-	if err := actor.Require(fleet.Admin); err != nil {
+	if err := mayDefine(actor); err != nil {
 		return fleet.Collector{}, err
 	}
 	c, err := stored(actor, d)
@@ -73,7 +85,7 @@ func (s *Service) UpdateCollector(ctx context.Context, actor fleet.Actor, d coll
 // RemoveCollector takes a custom collector away on behalf of actor, an admin. Its reports stay. While schedules ask for
 // it, it is a Conflict.
 func (s *Service) RemoveCollector(ctx context.Context, actor fleet.Actor, name string) error {
-	if err := actor.Require(fleet.Admin); err != nil {
+	if err := mayDefine(actor); err != nil {
 		return err
 	}
 	if _, ok := collector.Lookup(name); ok {

@@ -89,7 +89,7 @@ func (s *Service) UpdateCredential(ctx context.Context, actor fleet.Actor, id uu
 	}
 	var stored fleet.Credential
 	err := s.Store.InTx(ctx, func(tx *store.Store) error {
-		before, err := readCredential(ctx, tx, id, version)
+		before, err := readCredential(ctx, tx, actor, id, version)
 		if err != nil {
 			return err
 		}
@@ -106,8 +106,11 @@ func (s *Service) UpdateCredential(ctx context.Context, actor fleet.Actor, id uu
 	return stored, err
 }
 
-func readCredential(ctx context.Context, tx *store.Store, id uuid.UUID, version int64) (fleet.Credential, error) {
+func readCredential(ctx context.Context, tx *store.Store, actor fleet.Actor, id uuid.UUID, version int64) (fleet.Credential, error) {
 	if err := tx.LockCredential(ctx, id); err != nil {
+		return fleet.Credential{}, err
+	}
+	if err := mayTouchCredential(ctx, tx, actor, id, true); err != nil {
 		return fleet.Credential{}, err
 	}
 	c, err := tx.Credential(ctx, id)
@@ -202,7 +205,7 @@ func (s *Service) RemoveCredential(ctx context.Context, actor fleet.Actor, id uu
 		return err
 	}
 	return s.Store.InTx(ctx, func(tx *store.Store) error {
-		c, err := readCredential(ctx, tx, id, version)
+		c, err := readCredential(ctx, tx, actor, id, version)
 		if err != nil {
 			return err
 		}

@@ -43,7 +43,7 @@ func (s *Service) AddHost(ctx context.Context, actor fleet.Actor, h fleet.Host) 
 	h.ID = fleet.NewID()
 	var stored fleet.Host
 	err := s.Store.InTx(ctx, func(tx *store.Store) error {
-		if err := checkCredentials(ctx, tx, h); err != nil {
+		if err := checkCredentials(ctx, tx, actor, h); err != nil {
 			return err
 		}
 		var err error
@@ -119,7 +119,7 @@ func (s *Service) storeChange(ctx context.Context, tx *store.Store, actor fleet.
 	}
 	if !equalIDs(before.CredentialID, after.CredentialID) || before.Site != after.Site ||
 		!equalIDs(before.SSH.BecomeCredentialID, after.SSH.BecomeCredentialID) {
-		if err := checkCredentials(ctx, tx, after); err != nil {
+		if err := checkCredentials(ctx, tx, actor, after); err != nil {
 			return fleet.Host{}, err
 		}
 	}
@@ -173,13 +173,16 @@ func (s *Service) RetireHost(ctx context.Context, actor fleet.Actor, id uuid.UUI
 }
 
 // checkCredentials refuses a host with a credential that does not exist or cannot be opened at the host's site.
-func checkCredentials(ctx context.Context, tx *store.Store, h fleet.Host) error {
+func checkCredentials(ctx context.Context, tx *store.Store, actor fleet.Actor, h fleet.Host) error {
 	ids := credentialIDs(h)
 	if len(ids) == 0 {
 		return nil
 	}
 	found, err := tx.CredentialsByID(ctx, ids)
 	if err != nil {
+		return err
+	}
+	if err := usable(ctx, tx, actor, found); err != nil {
 		return err
 	}
 	return credentialProblem(found, h)

@@ -117,7 +117,10 @@ func (im *importing) knownCredentials(ctx context.Context, tx *store.Store, host
 		ids = append(ids, id)
 	}
 	known, err := tx.CredentialsByID(ctx, ids)
-	if err != nil || !im.dryRun {
+	if err != nil {
+		return known, err
+	}
+	if err := usable(ctx, tx, im.actor, known); err != nil || !im.dryRun {
 		return known, err
 	}
 	for _, in := range im.credentials {

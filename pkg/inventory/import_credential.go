@@ -174,6 +174,14 @@ func (im *importing) matchInline(ctx context.Context, tx *store.Store, in *inlin
 		in.err = fieldError("credential.name", "name_taken", "a credential of that name exists with another kind or user name")
 		return nil
 	}
+	switch err := mayTouchCredential(ctx, tx, im.actor, known.ID, true); fleet.KindOf(err) {
+	case fleet.OK:
+	case fleet.NotFound, fleet.Forbidden:
+		in.err = fieldError("credential.name", "name_taken", "a credential of that name exists for hosts outside of what you may see")
+		return nil
+	default:
+		return err
+	}
 	in.id = known.ID
 	after := in.c
 	after.ID, after.Version = known.ID, known.Version

@@ -82,7 +82,7 @@ func (c *coast) covered() string {
 		c.t.Fatal(err)
 	}
 	names := map[string]string{}
-	schedules, _, err := c.Schedules(c.t.Context(), store.ScheduleFilter{}, fleet.Page{})
+	schedules, _, err := c.Schedules(c.t.Context(), fleet.Everything(), store.ScheduleFilter{}, fleet.Page{})
 	if err != nil {
 		c.t.Fatal(err)
 	}

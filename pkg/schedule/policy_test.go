@@ -76,7 +76,7 @@ func TestWhatPassedIsCoveredOrRecorded(t *testing.T) {
 			d.fire(t, 1)
 			d.wants(t, s.ID, tt.want...)
 			d.fire(t, 0)
-			after, err := d.store.Schedule(t.Context(), s.ID)
+			after, err := d.store.Schedule(t.Context(), fleet.Everything(), s.ID)
 			if err != nil || (after.NextAt == nil) != (tt.with.EndsAt != nil) || after.NextAt != nil && !after.NextAt.After(time.Now()) {
 				t.Errorf("it waits for %v, %v", after.NextAt, err)
 			}
@@ -115,7 +115,7 @@ func TestOneMomentWaits(t *testing.T) {
 
 	at(3 * time.Second) // and while that is open, it is paused
 	d.fire(t, 1)
-	read, err := d.store.Schedule(t.Context(), s.ID)
+	read, err := d.store.Schedule(t.Context(), fleet.Everything(), s.ID)
 	if err != nil || read.WaitingAt == nil {
 		t.Fatalf("the schedule = %+v, %v; want a moment that waits", read, err)
 	}
@@ -134,7 +134,7 @@ func TestAPauseIsNoMisfire(t *testing.T) {
 	s := d.due(t, fleet.Schedule{}, time.Hour)
 	change := func(f func(*fleet.Schedule)) fleet.Schedule {
 		t.Helper()
-		read, err := d.store.Schedule(t.Context(), s.ID)
+		read, err := d.store.Schedule(t.Context(), fleet.Everything(), s.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -182,7 +182,7 @@ func TestWhatFailsHoldsUpNoOther(t *testing.T) {
 	d.wants(t, good.ID, told{fleet.OutcomeCollected, 0, true})
 	d.wants(t, poisoned.ID, told{fleet.OutcomeFailed, 0, false})
 	d.fire(t, 0) // it is left alone
-	read, err := d.store.Schedule(t.Context(), poisoned.ID)
+	read, err := d.store.Schedule(t.Context(), fleet.Everything(), poisoned.ID)
 	if err != nil || read.Failures != 1 || read.RetryAt == nil || !read.RetryAt.After(time.Now()) || read.NextAt.After(time.Now()) {
 		t.Errorf("the schedule = %+v, %v; want the same moment tried again later", read, err)
 	}

@@ -82,7 +82,7 @@ func (d *desk) due(t *testing.T, s fleet.Schedule, since time.Duration) fleet.Sc
 // setNext makes a schedule wait for a moment, as if it had been there.
 func (d *desk) setNext(t *testing.T, id uuid.UUID, at time.Time) {
 	t.Helper()
-	s, err := d.store.Schedule(t.Context(), id)
+	s, err := d.store.Schedule(t.Context(), fleet.Everything(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestAMomentThatMeetsAFullQueue(t *testing.T) {
 			d := newDesk(t)
 			d.answer = full
 			s := d.due(t, fleet.Schedule{Misfire: tt.misfire, Cron: "@every " + tt.next.String()}, 0)
-			before, err := d.store.Schedule(t.Context(), s.ID)
+			before, err := d.store.Schedule(t.Context(), fleet.Everything(), s.ID)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -185,7 +185,7 @@ func TestAMomentThatMeetsAFullQueue(t *testing.T) {
 			if got := strings.Contains(firings[0].Reason, "tried again at"); got != tt.again {
 				t.Errorf("the reason is %q, want it to say that it is tried again: %v", firings[0].Reason, tt.again)
 			}
-			after, err := d.store.Schedule(t.Context(), s.ID)
+			after, err := d.store.Schedule(t.Context(), fleet.Everything(), s.ID)
 			if err != nil || after.NextAt == nil {
 				t.Fatalf("the schedule = %+v, %v", after, err)
 			}
@@ -231,7 +231,7 @@ func TestThePreviewBeginsWithWhatIsWaitedFor(t *testing.T) {
 	}
 	waits := s.NextAt.Add(-20 * time.Minute)
 	d.setNext(t, s.ID, waits)
-	moments, err := d.Next(t.Context(), s.ID, 2)
+	moments, err := d.Next(t.Context(), fleet.Everything(), s.ID, 2)
 	if err != nil || len(moments) != 2 || !moments[0].At.Equal(waits) || !moments[1].At.Equal(waits.Add(time.Hour)) {
 		t.Errorf("Next = %v, %v; want %s and an hour later", moments, err, waits)
 	}
@@ -241,7 +241,7 @@ func TestAMomentIsFiredOnce(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	s := d.due(t, fleet.Schedule{Overlap: fleet.OverlapAllow}, 10*time.Second)
-	before, err := d.store.Schedule(t.Context(), s.ID)
+	before, err := d.store.Schedule(t.Context(), fleet.Everything(), s.ID)
 	if err != nil {
 		t.Fatal(err)
 	}

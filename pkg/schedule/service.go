@@ -109,6 +109,9 @@ func (svc *Service) Add(ctx context.Context, actor fleet.Actor, s fleet.Schedule
 	}
 	s.ID, s.OwnerID = fleet.NewID(), actor.UserID
 	err = svc.Store.InTx(ctx, func(tx *store.Store) error {
+		if err := mayOwn(ctx, tx, actor); err != nil {
+			return err
+		}
 		if err := setNext(ctx, tx, &s, table); err != nil {
 			return err
 		}
@@ -134,6 +137,12 @@ func (svc *Service) Update(ctx context.Context, actor fleet.Actor, s fleet.Sched
 	err = svc.Store.InTx(ctx, func(tx *store.Store) error {
 		before, err := tx.LockSchedule(ctx, s.ID)
 		if err != nil {
+			return err
+		}
+		if err := mayTouch(ctx, tx, actor, before); err != nil {
+			return err
+		}
+		if err := mayOwn(ctx, tx, actor); err != nil {
 			return err
 		}
 		if sameMoments(before, s) {
@@ -189,8 +198,11 @@ func (svc *Service) Remove(ctx context.Context, actor fleet.Actor, id uuid.UUID)
 		return err
 	}
 	return svc.Store.InTx(ctx, func(tx *store.Store) error {
-		s, err := tx.Schedule(ctx, id)
+		s, err := tx.LockSchedule(ctx, id)
 		if err != nil {
+			return err
+		}
+		if err := mayTouch(ctx, tx, actor, s); err != nil {
 			return err
 		}
 		if err := tx.RemoveSchedule(ctx, id); err != nil {
@@ -207,8 +219,11 @@ func (svc *Service) RunNow(ctx context.Context, actor fleet.Actor, id uuid.UUID)
 	}
 	var c fleet.Collection
 	err := svc.Store.InTx(ctx, func(tx *store.Store) error {
-		s, err := tx.Schedule(ctx, id)
+		s, err := tx.Schedule(ctx, fleet.Everything(), id)
 		if err != nil {
+			return err
+		}
+		if err := mayTouch(ctx, tx, actor, s); err != nil {
 			return err
 		}
 		if c, err = svc.Trigger(ctx, tx, actor, s, time.Time{}); err != nil {
@@ -230,8 +245,8 @@ type Upcoming struct {
 
 // Next returns the next n moments of the schedule, at most 100, up to its end. The first of an enabled schedule is the one
 // that it waits for, from which the moments of an @every are counted.
-func (svc *Service) Next(ctx context.Context, id uuid.UUID, n int) ([]Upcoming, error) {
-	s, err := svc.Store.Schedule(ctx, id)
+func (svc *Service) Next(ctx context.Context, scope fleet.Scope, id uuid.UUID, n int) ([]Upcoming, error) {
+	s, err := svc.Store.Schedule(ctx, scope, id)
 	if err != nil {
 		return nil, err
 	}

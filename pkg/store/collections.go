@@ -187,8 +187,8 @@ func (s *Store) Collections(ctx context.Context, scope fleet.Scope, page fleet.P
 		history.and("c.created_at <= @after_time")
 	}
 	if scope.Selector() != nil {
-		w.and(`exists (select from tasks t join hosts h on h.id = t.host_id where t.collection_id = c.id and ` + w.scoped(scope, "h") + `
-			union all select from task_history t join hosts h on h.id = t.host_id where t.collection_id = c.id and t.created_at = c.created_at and ` + w.scoped(scope, "h") + ")")
+		w.and(`exists (select from tasks t join hosts h on h.id = t.host_id where t.collection_id = c.id and ` + w.scoped(scope) + `
+			union all select from task_history t join hosts h on h.id = t.host_id where t.collection_id = c.id and t.created_at = c.created_at and ` + w.scoped(scope) + ")")
 		history.conditions = append(history.conditions, w.conditions[len(w.conditions)-1])
 	}
 	limit := limitOf(page)

@@ -46,7 +46,9 @@ func (s *Store) count(ctx context.Context, scope fleet.Scope, found []fleet.Coll
 		) t join hosts h on h.id = t.host_id
 		where `+w.String()+`
 		group by 1, 2, 3`, w.args)
-	for _, i := range at {
+	whole := make(map[uuid.UUID]int, len(at))
+	for id, i := range at {
+		whole[id] = found[i].Counts.Total
 		found[i].Counts, found[i].Errors = fleet.Counts{}, map[fleet.Code]int{}
 	}
 	var id uuid.UUID
@@ -82,6 +84,11 @@ func (s *Store) count(ctx context.Context, scope fleet.Scope, found []fleet.Coll
 		found[i].State = stateOf(found[i])
 		if found[i].State.Ended() && found[i].FinishedAt == nil { // nobody has frozen it yet
 			found[i].FinishedAt = last[found[i].ID]
+		}
+	}
+	for id, i := range at {
+		if scope.Selector() != nil && found[i].Counts.Total != whole[id] { // its text may name hosts that the scope does not see
+			found[i].Selector = ""
 		}
 	}
 	return s.hideHosts(ctx, scope, found)

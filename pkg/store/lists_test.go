@@ -85,7 +85,7 @@ func lists(t *testing.T, s *store.Store) map[string]func(fleet.Page) ([]string, 
 			return namesOf(items, func(r fleet.Report) string { return r.ID.String() }), next, err
 		},
 		"schedules": func(p fleet.Page) ([]string, string, error) {
-			items, next, err := s.Schedules(t.Context(), store.ScheduleFilter{}, p)
+			items, next, err := s.Schedules(t.Context(), fleet.Everything(), store.ScheduleFilter{}, p)
 			return namesOf(items, func(s fleet.Schedule) string { return s.Name }), next, err
 		},
 		"firings": func(p fleet.Page) ([]string, string, error) {

@@ -79,8 +79,8 @@ func withoutScope() map[string]string {
 		numbers    = "how much waits in the whole deployment, without a host; new work is admitted by it, and the doctor, who tells, is for admins without a selector"
 		housework  = "about tables, and about how long what is kept; how many rows were removed, and hashes of what nobody refers to"
 		accounts   = "accounts and their secrets; the service lets admins or the owner call it"
-		secrets    = "credentials are not host-related; the service lets admins call it"
-		schedules  = "schedules have no scope of their own: one acts with its owner's; firings name collections, which are read with a scope"
+		secrets    = "credentials are told apart by the hosts that use them: the service asks CredentialReaches before it shows or changes one"
+		schedules  = "about a schedule that its caller has read with a scope, or that the system fires; firings name collections, which are read with a scope"
 		sites      = "names of sites, without a host: health warns everybody of one that nobody serves"
 		collectors = "what is asked of hosts, without a host; the service lets admins write, and everybody may know it"
 	)
@@ -119,7 +119,7 @@ func withoutScope() map[string]string {
 		"Collector": collectors, "Collectors": collectors, "CollectorVersions": collectors, "AddCollector": collectors, "UpdateCollector": collectors,
 		"SchedulesNaming": schedules, "AsksLocalHosts": machinery,
 
-		"Schedule": schedules, "LockSchedule": schedules, "Schedules": schedules, "Firings": schedules, "ScheduleStates": schedules, "OpenSchedules": schedules, "SettledMoments": schedules, "RecordFirings": schedules,
+		"LockSchedule": schedules, "Firings": schedules, "ScheduleStates": schedules, "OpenSchedules": schedules, "SettledMoments": schedules, "RecordFirings": schedules,
 		"TakeDueSchedules": schedules, "TakeWaitingSchedules": schedules, "AddSchedule": schedules, "UpdateSchedule": schedules,
 	}
 }

@@ -68,9 +68,20 @@ func (s *Store) AddSchedule(ctx context.Context, sch fleet.Schedule) (fleet.Sche
 	return stored, scheduleWriteError(err, "adding a schedule")
 }
 
-// Schedule returns the schedule of the ID.
-func (s *Store) Schedule(ctx context.Context, id uuid.UUID) (fleet.Schedule, error) {
-	return s.schedule(ctx, id, "")
+// Schedule returns the schedule of the ID as the scope sees it: see Schedules.
+func (s *Store) Schedule(ctx context.Context, scope fleet.Scope, id uuid.UUID) (fleet.Schedule, error) {
+	found, err := s.schedule(ctx, id, "")
+	if err != nil {
+		return found, err
+	}
+	seen, err := s.seenSchedules(ctx, scope, []fleet.Schedule{found})
+	if err == nil && len(seen) == 0 {
+		err = fleet.Errorf(fleet.NotFound, "there is no such schedule")
+	}
+	if err != nil {
+		return fleet.Schedule{}, err
+	}
+	return seen[0], nil
 }
 
 // LockSchedule is Schedule, and until the transaction ends nobody else fires or changes it.
@@ -90,8 +101,10 @@ type ScheduleFilter struct {
 	Enabled *bool
 }
 
-// Schedules returns a page of the schedules that the filter means, by name, and the cursor of the next page.
-func (s *Store) Schedules(ctx context.Context, f ScheduleFilter, page fleet.Page) ([]fleet.Schedule, string, error) {
+// Schedules returns a page of the schedules that the filter means, by name, and the cursor of the next page. A scope
+// with a selector sees those that pick one of its hosts, and those of owners of the same scope; of one that picks other
+// hosts, too, it does not see the selector, which may name them. Its pages may be shorter than was asked for.
+func (s *Store) Schedules(ctx context.Context, scope fleet.Scope, f ScheduleFilter, page fleet.Page) ([]fleet.Schedule, string, error) {
 	w := newWhere()
 	if page.After != "" {
 		key, err := keyOf(page.After)
@@ -114,7 +127,8 @@ func (s *Store) Schedules(ctx context.Context, f ScheduleFilter, page fleet.Page
 		return nil, "", fail(err, "listing schedules")
 	}
 	found, next := cut(found, limit, func(s fleet.Schedule) string { return s.Name })
-	return found, next, nil
+	found, err = s.seenSchedules(ctx, scope, found)
+	return found, next, err
 }
 
 // UpdateSchedule stores sch over the version it was read at. Another version is a Precondition error.

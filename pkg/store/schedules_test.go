@@ -54,7 +54,7 @@ func TestSchedulesAreStoredAsTheyAre(t *testing.T) {
 	if err := s.AdvanceSchedules(t.Context(), []store.Advance{{ID: want.ID}}); err != nil {
 		t.Fatal(err)
 	}
-	if read, err := s.Schedule(t.Context(), want.ID); err != nil || read.NextAt != nil || read.Version != 2 {
+	if read, err := s.Schedule(t.Context(), fleet.Everything(), want.ID); err != nil || read.NextAt != nil || read.Version != 2 {
 		t.Errorf("Schedule = %+v, %v", read, err)
 	}
 	if err := s.RemoveSchedule(t.Context(), want.ID); err != nil {
@@ -63,7 +63,7 @@ func TestSchedulesAreStoredAsTheyAre(t *testing.T) {
 	if err := s.RemoveSchedule(t.Context(), want.ID); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("removing it again = %v", err)
 	}
-	if _, err := s.Schedule(t.Context(), want.ID); fleet.KindOf(err) != fleet.NotFound {
+	if _, err := s.Schedule(t.Context(), fleet.Everything(), want.ID); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("reading it then = %v", err)
 	}
 }

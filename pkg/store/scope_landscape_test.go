@@ -18,9 +18,11 @@ type landscape struct {
 	ids        []uuid.UUID          // eu, us
 	names      map[uuid.UUID]string // of the hosts, and of everything that belongs to one
 	credential uuid.UUID
-	ended      uuid.UUID // a frozen collection of both, which named its hosts
-	half       uuid.UUID // a frozen collection of us alone
-	open       uuid.UUID // an open collection of both; of each site a disabled host was skipped
+	become     []uuid.UUID      // credentials of eu-1 alone and of us-1 alone
+	schedules  []fleet.Schedule // of eu and of us
+	ended      uuid.UUID        // a frozen collection of both, which named its hosts
+	half       uuid.UUID        // a frozen collection of us alone
+	open       uuid.UUID        // an open collection of both; of each site a disabled host was skipped
 }
 
 func aLandscape(t *testing.T, s *store.Store) landscape {
@@ -30,8 +32,27 @@ func aLandscape(t *testing.T, s *store.Store) landscape {
 	if err != nil {
 		t.Fatal(err)
 	}
+	owner := fleet.User{ID: fleet.NewID(), Username: "owner", PasswordHash: "none", Role: fleet.Admin}
+	if err := s.AddUser(t.Context(), owner); err != nil {
+		t.Fatal(err)
+	}
 	for _, site := range []string{"eu", "us"} {
-		h := addHost(t, s, site+"-1", labelled(map[string]string{"site-is": site}), func(h *fleet.Host) { h.Site, h.CredentialID = site, &l.credential })
+		become := fleet.Credential{ID: fleet.NewID(), Name: "become " + site, Kind: fleet.CredentialPassword, Username: "u"}
+		if err := s.AddCredential(t.Context(), become, nil); err != nil {
+			t.Fatal(err)
+		}
+		l.become = append(l.become, become.ID)
+		h := addHost(t, s, site+"-1", labelled(map[string]string{"site-is": site}), func(h *fleet.Host) {
+			h.Site, h.CredentialID, h.SSH.BecomeCredentialID = site, &l.credential, &become.ID
+		})
+		schedule, err := s.AddSchedule(t.Context(), fleet.Schedule{
+			ID: fleet.NewID(), Name: h.Name, Cron: "@daily", Timezone: "UTC", Selector: "site=" + site, ReportTypes: []string{"os"}, Priority: fleet.PriorityBulk,
+			Overlap: fleet.OverlapSkip, Misfire: fleet.MisfireOnce, OwnerID: &owner.ID,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.schedules = append(l.schedules, schedule)
 		l.ids = append(l.ids, h.ID)
 		key := fleet.HostKey{ID: fleet.NewID(), HostID: h.ID, Algorithm: "ssh-ed25519", Key: []byte(site), Fingerprint: "SHA256:" + site, State: fleet.HostKeyTrusted}
 		if _, err := s.RecordHostKey(t.Context(), key); err != nil {

@@ -294,6 +294,41 @@ func (l landscape) reads(ctx context.Context, s *store.Store) map[string]func(fl
 			ids = slices.DeleteFunc(ids, func(id uuid.UUID) bool { return !slices.Contains(l.ids, id) }) // those that are off
 			return namesOf(ids, func(id uuid.UUID) string { return l.names[id] }), err
 		},
+		"Schedule": func(scope fleet.Scope) ([]string, error) {
+			var seen []string
+			for _, schedule := range l.schedules {
+				found, err := s.Schedule(ctx, scope, schedule.ID)
+				if err != nil && fleet.KindOf(err) != fleet.NotFound {
+					return seen, err
+				}
+				seen = append(seen, found.Name)
+			}
+			return slices.DeleteFunc(seen, func(name string) bool { return name == "" }), nil
+		},
+		"Schedules": func(scope fleet.Scope) ([]string, error) {
+			found, _, err := s.Schedules(ctx, scope, store.ScheduleFilter{}, fleet.Page{})
+			return namesOf(found, func(s fleet.Schedule) string { return s.Name }), err
+		},
+		"ScheduleReaches": func(scope fleet.Scope) ([]string, error) {
+			reaches, err := s.ScheduleReaches(ctx, scope, l.schedules)
+			var seen []string
+			for i, reach := range reaches {
+				if reach.Whole() {
+					seen = append(seen, l.schedules[i].Name)
+				}
+			}
+			return seen, err
+		},
+		"CredentialReaches": func(scope fleet.Scope) ([]string, error) {
+			reaches, err := s.CredentialReaches(ctx, scope, l.become)
+			var seen []string
+			for i, id := range l.become {
+				if reaches[id].Seen() {
+					seen = append(seen, l.names[l.ids[i]])
+				}
+			}
+			return seen, err
+		},
 		"SitesUsing": func(scope fleet.Scope) ([]string, error) {
 			sites, err := s.SitesUsing(ctx, scope, l.credential)
 			return namesOf(sites, func(site string) string { return site + "-1" }), err

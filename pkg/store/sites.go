@@ -25,7 +25,7 @@ func (s *Store) Sites(ctx context.Context, scope fleet.Scope, silence time.Durat
 	if scope.Selector() == nil && !scope.SeesNothing() {
 		ofWorkers = "union select site from serving"
 	} else {
-		tasks = "tasks t join hosts h on h.id = t.host_id and " + w.scoped(scope, "h")
+		tasks = "tasks t join hosts h on h.id = t.host_id and " + w.scoped(scope)
 	}
 	rows, _ := s.db.Query(ctx, `
 		with hosts_of as materialized (

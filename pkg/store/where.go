@@ -56,10 +56,10 @@ func (w *where) scope(scope fleet.Scope, alias string) {
 	}
 }
 
-// scoped returns the condition that bounds alias to the scope, for use inside a larger one.
-func (w *where) scoped(scope fleet.Scope, alias string) string {
+// scoped returns the condition that bounds the hosts h to the scope, for use inside a larger one.
+func (w *where) scoped(scope fleet.Scope) string {
 	inner := where{args: w.args}
-	inner.scope(scope, alias)
+	inner.scope(scope, "h")
 	return inner.String()
 }
 

@@ -37,7 +37,7 @@ func (s *server) registerCredentials() {
 }
 
 func (s *server) listCredentials(ctx context.Context, in *Paged) (*body[wire.List[wire.Credential]], error) {
-	creds, next, err := s.Store.Credentials(ctx, in.page())
+	creds, next, err := s.Inventory.Credentials(ctx, session.Actor(ctx), in.page())
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (s *server) createCredential(ctx context.Context, in *createCredentialInput
 }
 
 func (s *server) getCredential(ctx context.Context, in *ByID) (*versioned[wire.Credential], error) {
-	c, err := s.Store.Credential(ctx, in.ID)
+	c, err := s.Inventory.Credential(ctx, session.Actor(ctx), in.ID)
 	return credentialBody(c, err)
 }
 

@@ -57,7 +57,7 @@ func (s *server) listSchedules(ctx context.Context, in *schedulesInput) (*body[w
 	if in.Enabled != "" {
 		filter.Enabled = new(in.Enabled == "true")
 	}
-	found, next, err := s.Store.Schedules(ctx, filter, in.page())
+	found, next, err := s.Store.Schedules(ctx, session.Actor(ctx).Scope(), filter, in.page())
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (s *server) createSchedule(ctx context.Context, in *createScheduleInput) (*
 }
 
 func (s *server) getSchedule(ctx context.Context, in *ByID) (*versioned[wire.Schedule], error) {
-	sch, err := s.Store.Schedule(ctx, in.ID)
+	sch, err := s.Store.Schedule(ctx, session.Actor(ctx).Scope(), in.ID)
 	return scheduleBody(sch, err)
 }
 
@@ -100,7 +100,7 @@ func (s *server) updateSchedule(ctx context.Context, in *updateScheduleInput) (*
 	if err != nil {
 		return nil, err
 	}
-	before, err := s.Store.Schedule(ctx, in.ID)
+	before, err := s.Store.Schedule(ctx, session.Actor(ctx).Scope(), in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ type nextInput struct {
 }
 
 func (s *server) nextFirings(ctx context.Context, in *nextInput) (*body[wire.List[wire.Moment]], error) {
-	moments, err := s.Schedules.Next(ctx, in.ID, in.N)
+	moments, err := s.Schedules.Next(ctx, session.Actor(ctx).Scope(), in.ID, in.N)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ type firingsInput struct {
 }
 
 func (s *server) listFirings(ctx context.Context, in *firingsInput) (*body[wire.List[wire.Firing]], error) {
-	if _, err := s.Store.Schedule(ctx, in.ID); err != nil {
+	if _, err := s.Store.Schedule(ctx, session.Actor(ctx).Scope(), in.ID); err != nil {
 		return nil, err
 	}
 	firings, next, err := s.Store.Firings(ctx, in.ID, in.page())

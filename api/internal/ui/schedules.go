@@ -30,7 +30,7 @@ const schedulesPerPage = 200
 
 // schedules is the list of the schedules with what came of their last moments.
 func (s *Server) schedules(w http.ResponseWriter, r *http.Request) error {
-	found, next, err := s.Store.Schedules(r.Context(), store.ScheduleFilter{}, fleet.Page{Limit: schedulesPerPage, After: r.URL.Query().Get("cursor")})
+	found, next, err := s.Store.Schedules(r.Context(), s.Actor(r.Context()).Scope(), store.ScheduleFilter{}, fleet.Page{Limit: schedulesPerPage, After: r.URL.Query().Get("cursor")})
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (s *Server) schedule(w http.ResponseWriter, r *http.Request) error {
 	}
 	page := schedulePage{Schedule: sch, Form: formOf(sch)}
 	if sch.Enabled {
-		if page.Next, err = s.Schedules.Next(r.Context(), sch.ID, previewed); err != nil {
+		if page.Next, err = s.Schedules.Next(r.Context(), s.Actor(r.Context()).Scope(), sch.ID, previewed); err != nil {
 			return err
 		}
 	}
@@ -109,13 +109,14 @@ func (s *Server) scheduleOf(r *http.Request) (fleet.Schedule, error) {
 	if err != nil {
 		return fleet.Schedule{}, err
 	}
-	return s.Store.Schedule(r.Context(), id)
+	return s.Store.Schedule(r.Context(), s.Actor(r.Context()).Scope(), id)
 }
 
 // showSchedule adds what the page shows beside its form.
 func (s *Server) showSchedule(w http.ResponseWriter, r *http.Request, status int, page schedulePage) error {
 	actor := s.Actor(r.Context())
-	page.MayEdit, page.MayRun = actor.Require(fleet.Admin) == nil, actor.Require(fleet.Operator) == nil
+	whole := !page.Stored() || page.Schedule.Selector != "" // of what is about others' hosts, too, the selector is not shown
+	page.MayEdit, page.MayRun = whole && actor.Require(fleet.Admin) == nil, whole && actor.Require(fleet.Operator) == nil
 	title := "New schedule"
 	if page.Stored() {
 		title = page.Schedule.Name
