@@ -52,7 +52,12 @@ func (s *Service) authenticateSession(ctx context.Context, id, claimed uuid.UUID
 	if err != nil {
 		return fleet.Actor{}, fmt.Errorf("looking for the session's user: %w", err)
 	}
-	if user.disabled {
+	if user.epoch != session.Epoch { // it has ended, or another replica has counted the epoch up within userCacheTime
+		if user, err = s.users.fetch(ctx, s.store, session.UserID, s.now()); err != nil {
+			return fleet.Actor{}, fmt.Errorf("looking for the session's user: %w", err)
+		}
+	}
+	if user.disabled || user.epoch != session.Epoch {
 		return fleet.Actor{}, sessionEnded()
 	}
 	actor := user.actor()

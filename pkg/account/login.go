@@ -142,7 +142,7 @@ func (s *Service) rehash(ctx context.Context, user fleet.User, password string) 
 // begin stores the session and writes the audit entry; if it cannot write, there is no session.
 func (s *Service) begin(ctx context.Context, user fleet.User, session ephemeral.Session, from Client, kind string) error {
 	session.UserID, session.CreatedAt = user.ID, s.now()
-	session.Address, session.UserAgent = cleanAddress(from.Address), from.UserAgent
+	session.Address, session.UserAgent, session.Epoch = cleanAddress(from.Address), from.UserAgent, user.SessionEpoch
 	if err := s.sessions.CreateSession(ctx, session); err != nil {
 		return fmt.Errorf("beginning a session: %w", err)
 	}

@@ -29,7 +29,7 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string, from Client)
 	if err != nil {
 		return Tokens{}, fmt.Errorf("refreshing: %w", err)
 	}
-	if user.disabled {
+	if user.disabled || user.epoch != session.Epoch {
 		return Tokens{}, sessionEnded()
 	}
 	refresh, newHash := token.NewRefreshToken(id)

@@ -24,6 +24,7 @@ type identity struct {
 	role     fleet.Role
 	selector *fleet.Selector // nil: all hosts
 	disabled bool
+	epoch    int64 // sessions of an earlier one have ended
 }
 
 func (i identity) actor() fleet.Actor {
@@ -36,7 +37,7 @@ func newIdentity(u fleet.User) (identity, error) {
 	if err != nil {
 		return identity{}, err
 	}
-	return identity{id: u.ID, name: u.Username, role: u.Role, selector: selector, disabled: u.DisabledAt != nil}, nil
+	return identity{id: u.ID, name: u.Username, role: u.Role, selector: selector, disabled: u.DisabledAt != nil, epoch: u.SessionEpoch}, nil
 }
 
 // storedSelector reads a selector of the database, where the empty one means no bounds.
@@ -71,6 +72,13 @@ func (c *userCache) get(ctx context.Context, db *store.Store, id uuid.UUID, now 
 		return entry.identity, nil
 	}
 	return c.fetch(ctx, db, id, now)
+}
+
+// drop forgets the user, so that the next question about it is asked anew.
+func (c *userCache) drop(id uuid.UUID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.entries, id)
 }
 
 // fetch returns the user as it is now. A user that does not exist is one whose sessions have ended.

@@ -35,6 +35,13 @@ redis.call('PEXPIREAT', KEYS[1], ARGV[1])
 return 'ok'`)
 }
 
+// epochScript sets the epoch of a living session: KEYS[1] session; ARGV epoch.
+func epochScript() *redis.Script {
+	return redis.NewScript(`
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], '` + fieldEpoch + `', ARGV[1]) end
+return 'ok'`)
+}
+
 // rotateScript exchanges the refresh hash: KEYS[1] session; ARGV old and new hash, 64 hex digits each.
 func rotateScript() *redis.Script {
 	return redis.NewScript(`

@@ -1,6 +1,7 @@
 package ephemeral
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -39,6 +40,7 @@ type Session struct {
 	ExpiresAt   time.Time // whole milliseconds; refreshing does not move it
 	Address     string    // of the client; cut after 64 bytes
 	UserAgent   string    // cut after 256 bytes
+	Epoch       int64     // the user's when the session began; a session of an earlier one is worthless
 }
 
 // The fields of a session's hash.
@@ -50,6 +52,7 @@ const (
 	fieldExpires = "expires"
 	fieldAddress = "address"
 	fieldAgent   = "agent"
+	fieldEpoch   = "epoch" // absent: 0
 )
 
 func sessionKey(id uuid.UUID) string { return keyPrefix + "session:" + id.String() }
@@ -82,7 +85,8 @@ func (s *Store) CreateSession(ctx context.Context, sess Session) error {
 		fieldCreated, sess.CreatedAt.UnixMilli(),
 		fieldExpires, expires,
 		fieldAddress, clip(sess.Address, maxAddressBytes),
-		fieldAgent, clip(sess.UserAgent, maxUserAgentBytes)).Err()
+		fieldAgent, clip(sess.UserAgent, maxUserAgentBytes),
+		fieldEpoch, sess.Epoch).Err()
 	if err != nil {
 		return sessionsUnavailable(err)
 	}
@@ -133,6 +137,16 @@ func (s *Store) DeleteSession(ctx context.Context, id uuid.UUID) error {
 	defer cancel()
 	// Its entry in the user's index is left to the next reading of the index.
 	return s.deleteSessions(ctx, []string{id.String()})
+}
+
+// SetSessionEpoch lets a living session go on in another epoch of its user. For one that has ended it does nothing.
+func (s *Store) SetSessionEpoch(ctx context.Context, id uuid.UUID, epoch int64) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := epochScript().Run(ctx, s.client, []string{sessionKey(id)}, epoch).Err(); err != nil {
+		return sessionsUnavailable(err)
+	}
+	return nil
 }
 
 // UserSessions returns the user's living sessions, the one that expires last first, at most
@@ -237,7 +251,8 @@ func readSession(id uuid.UUID, fields map[string]string, now time.Time) (Session
 	user, err1 := uuid.Parse(fields[fieldUser])
 	created, err2 := strconv.ParseInt(fields[fieldCreated], 10, 64)
 	expires, err3 := strconv.ParseInt(fields[fieldExpires], 10, 64)
-	if err1 != nil || err2 != nil || err3 != nil {
+	epoch, err4 := strconv.ParseInt(cmp.Or(fields[fieldEpoch], "0"), 10, 64)
+	if err1 != nil || err2 != nil || err3 != nil || err4 != nil {
 		return Session{}, fmt.Errorf("reading session %s: a field is missing or malformed", id)
 	}
 	if now.UnixMilli() >= expires {
@@ -246,7 +261,7 @@ func readSession(id uuid.UUID, fields map[string]string, now time.Time) (Session
 	return Session{
 		ID: id, UserID: user,
 		CreatedAt: time.UnixMilli(created).UTC(), ExpiresAt: time.UnixMilli(expires).UTC(),
-		Address: fields[fieldAddress], UserAgent: fields[fieldAgent],
+		Address: fields[fieldAddress], UserAgent: fields[fieldAgent], Epoch: epoch,
 	}, nil
 }
 

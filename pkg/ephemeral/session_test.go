@@ -64,6 +64,12 @@ func TestSessionLife(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("Session (-want +got):\n%s", diff)
 			}
+			if err := s.SetSessionEpoch(t.Context(), sess.ID, 7); err != nil {
+				t.Fatalf("SetSessionEpoch: %v", err)
+			}
+			if got, err := s.Session(t.Context(), sess.ID); err != nil || got.Epoch != 7 || got.UserID != sess.UserID {
+				t.Errorf("in another epoch: %+v, %v", got, err)
+			}
 			for range 2 { // ending it twice is no error
 				if err := s.DeleteSession(t.Context(), sess.ID); err != nil {
 					t.Fatalf("DeleteSession: %v", err)
@@ -72,6 +78,11 @@ func TestSessionLife(t *testing.T) {
 			_, err = s.Session(t.Context(), sess.ID)
 			wantEnded(t, err)
 			_, err = s.RotateRefresh(t.Context(), sess.ID, hash("r0"), hash("r1"))
+			wantEnded(t, err)
+			if err := s.SetSessionEpoch(t.Context(), sess.ID, 8); err != nil {
+				t.Errorf("SetSessionEpoch of a session that has ended: %v", err)
+			}
+			_, err = s.Session(t.Context(), sess.ID) // which does not bring it back
 			wantEnded(t, err)
 			_, err = s.Session(t.Context(), uuid.New())
 			wantEnded(t, err)

@@ -119,6 +119,8 @@ type User struct {
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
 	DisabledAt   *time.Time
+	DeletedAt    *time.Time // set on a disabled user only; it is never enabled again
+	SessionEpoch int64      // sessions of an earlier epoch have ended
 }
 
 // An AuditEntry is who did what to what.

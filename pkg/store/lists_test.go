@@ -25,6 +25,9 @@ func lists(t *testing.T, s *store.Store) map[string]func(fleet.Page) ([]string, 
 	for i := range listed {
 		addHost(t, s, fmt.Sprintf("web-%d", i))
 		name := fmt.Sprintf("thing %d", i)
+		if err := s.AddUser(t.Context(), aUser(fmt.Sprintf("user%d", i))); err != nil {
+			t.Fatal(err)
+		}
 		if err := s.AddCredential(t.Context(), fleet.Credential{ID: fleet.NewID(), Name: name, Kind: fleet.CredentialPassword, Username: "u"}, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -67,6 +70,10 @@ func lists(t *testing.T, s *store.Store) map[string]func(fleet.Page) ([]string, 
 		"credentials": func(p fleet.Page) ([]string, string, error) {
 			items, next, err := s.Credentials(t.Context(), p)
 			return namesOf(items, func(c fleet.Credential) string { return c.Name }), next, err
+		},
+		"users": func(p fleet.Page) ([]string, string, error) {
+			items, next, err := s.Users(t.Context(), p)
+			return namesOf(items, func(u fleet.User) string { return u.Username }), next, err
 		},
 		"collections": func(p fleet.Page) ([]string, string, error) {
 			items, next, err := s.Collections(t.Context(), everything, p)

@@ -109,6 +109,7 @@ func withoutScope() map[string]string {
 		"AddHost": write, "AddHosts": write, "UpdateHost": write, "RequestCancel": write, "DecideHostKey": write, "SuspendHostKeys": write,
 
 		"User": accounts, "UserByName": accounts, "HasUsers": accounts, "AddFirstUser": accounts, "BeginIdempotent": accounts, "ForgetExpiredAnswers": accounts,
+		"Users": accounts, "OtherAdmin": accounts, "EndSessions": accounts, "PasswordReset": accounts,
 		"APITokenByHash": accounts, "APITokens": accounts, "RevokeAPIToken": accounts,
 
 		"AddReseal": secrets, "Reseals": secrets, "SealCounts": secrets, "TakeReseals": machinery, "ReplaceSeal": machinery, "SettleReseals": machinery,

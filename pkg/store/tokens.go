@@ -53,9 +53,7 @@ func (s *Store) APITokenByHash(ctx context.Context, hash []byte) (APIToken, flee
 		from api_tokens t join users u on u.id = t.user_id where t.hash = $1`, hash)
 	p, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (pair, error) {
 		var p pair
-		u := &p.user
-		err := row.Scan(append(p.token.targets(),
-			&u.ID, &u.Username, &u.PasswordHash, &u.Role, &u.Selector, &u.Version, &u.CreatedAt, &u.UpdatedAt, &u.DisabledAt)...)
+		err := row.Scan(append(p.token.targets(), userTargets(&p.user)...)...)
 		return p, err
 	})
 	return p.token, p.user, notFound(err, "API token")

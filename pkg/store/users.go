@@ -9,24 +9,32 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
 
-const userColumns = `u.id, u.username, u.password_hash, u.role, coalesce(u.selector, ''), u.version, u.created_at, u.updated_at, u.disabled_at`
+const userColumns = `u.id, u.username, u.password_hash, u.role, coalesce(u.selector, ''), u.version, u.created_at, u.updated_at, u.disabled_at,
+	u.deleted_at, u.session_epoch`
 
 func scanUser(row pgx.CollectableRow) (fleet.User, error) {
 	var u fleet.User
-	err := row.Scan(&u.ID, &u.Username, &u.PasswordHash, &u.Role, &u.Selector, &u.Version, &u.CreatedAt, &u.UpdatedAt, &u.DisabledAt)
+	err := row.Scan(userTargets(&u)...)
 	return u, err
 }
 
-// User returns the user of the ID.
+func userTargets(u *fleet.User) []any {
+	return []any{
+		&u.ID, &u.Username, &u.PasswordHash, &u.Role, &u.Selector, &u.Version, &u.CreatedAt, &u.UpdatedAt, &u.DisabledAt,
+		&u.DeletedAt, &u.SessionEpoch,
+	}
+}
+
+// User returns the user of the ID, disabled and deleted ones too.
 func (s *Store) User(ctx context.Context, id uuid.UUID) (fleet.User, error) {
 	rows, _ := s.db.Query(ctx, "select "+userColumns+" from users u where u.id = $1", id)
 	u, err := pgx.CollectExactlyOneRow(rows, scanUser)
 	return u, notFound(err, "user")
 }
 
-// UserByName returns the user of the name, which is in lower case.
+// UserByName returns the user of the name, which is in lower case, disabled ones too but not deleted ones.
 func (s *Store) UserByName(ctx context.Context, name string) (fleet.User, error) {
-	rows, _ := s.db.Query(ctx, "select "+userColumns+" from users u where u.username = $1", name)
+	rows, _ := s.db.Query(ctx, "select "+userColumns+" from users u where u.username = $1 and u.deleted_at is null", name)
 	u, err := pgx.CollectExactlyOneRow(rows, scanUser)
 	return u, notFound(err, "user")
 }
@@ -55,13 +63,15 @@ func (s *Store) HasUsers(ctx context.Context) (bool, error) {
 	return has, fail(err, "looking for users")
 }
 
-// AddUser stores a new user.
+// AddUser stores a new user. A name that any user has or had is an error of kind Conflict and code name_taken.
 func (s *Store) AddUser(ctx context.Context, u fleet.User) error {
 	_, err := s.db.Exec(ctx, `
 		insert into users (id, username, password_hash, role, selector) values ($1, $2, $3, $4, nullif($5, ''))`,
 		u.ID, u.Username, u.PasswordHash, u.Role, u.Selector)
 	if violates(err, uniqueViolation, "users_username_key") {
-		return fleet.Errorf(fleet.Conflict, "a user of that name exists already").WithCode("name_taken")
+		const taken = "a user of that name exists already, or did once"
+		return fleet.Errorf(fleet.Conflict, taken).WithCode("name_taken").
+			WithFields(fleet.FieldError{Field: "username", Code: "name_taken", Message: taken})
 	}
 	return fail(err, "adding a user")
 }

@@ -16,6 +16,8 @@ const (
 	APITokenPrefix = "rc_"
 	// RefreshTokenPrefix begins every refresh token.
 	RefreshTokenPrefix = "rcr_"
+	// ResetTokenPrefix begins every token of a one-time link with which a user sets a password.
+	ResetTokenPrefix = "rcp_"
 
 	randomBytes   = 32
 	randomDigits  = 43 // base62 digits of 32 bytes
@@ -91,4 +93,25 @@ func base62(n *big.Int, width int) string {
 		out[i] = base62Digits[digit.Int64()]
 	}
 	return string(out)
+}
+
+// NewResetToken makes the token of a one-time link, of 256 random bits. plain is shown once; hash is what is stored and
+// looked up.
+func NewResetToken() (plain string, hash []byte) {
+	var raw [randomBytes]byte
+	_, _ = rand.Read(raw[:]) // never fails, as above
+	plain = ResetTokenPrefix + base64.RawURLEncoding.EncodeToString(raw[:])
+	return plain, hashOf(plain)
+}
+
+// HashResetToken returns the hash to look plain up by. ok is false for what cannot be one of our tokens.
+func HashResetToken(plain string) (hash []byte, ok bool) {
+	encoded, ok := strings.CutPrefix(plain, ResetTokenPrefix)
+	if !ok || len(encoded) != base64.RawURLEncoding.EncodedLen(randomBytes) {
+		return nil, false
+	}
+	if _, err := base64.RawURLEncoding.Strict().DecodeString(encoded); err != nil {
+		return nil, false
+	}
+	return hashOf(plain), true
 }

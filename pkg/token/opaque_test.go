@@ -104,3 +104,21 @@ func FuzzOpaqueTokens(f *testing.F) {
 		}
 	})
 }
+
+func TestResetTokens(t *testing.T) {
+	t.Parallel()
+	plain, hash := token.NewResetToken()
+	if got, ok := token.HashResetToken(plain); !ok || !bytes.Equal(got, hash) || !strings.HasPrefix(plain, token.ResetTokenPrefix) {
+		t.Errorf("HashResetToken = %x, %v, want %x", got, ok, hash)
+	}
+	if other, _ := token.NewResetToken(); other == plain {
+		t.Error("two tokens are alike")
+	}
+	api, _ := token.NewAPIToken()
+	refresh, _ := token.NewRefreshToken(uuid.New())
+	for _, bad := range []string{"", token.ResetTokenPrefix, plain[:len(plain)-1], plain + "A", " " + plain, api, refresh, strings.Replace(plain, "rcp_", "rc_", 1), plain[:len(plain)-2] + "=="} {
+		if _, ok := token.HashResetToken(bad); ok {
+			t.Errorf("HashResetToken(%q) was accepted", bad)
+		}
+	}
+}
