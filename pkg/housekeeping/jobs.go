@@ -15,6 +15,7 @@ const (
 	JobContents   = "contents"   // removes contents that nobody refers to
 	JobStorage    = "storage"    // notes how large the tables are
 	JobForget     = "forget"     // forgets workers and answers whose time is over
+	JobSeal       = "seal"       // seals the entries of the audit log
 	JobQueues     = "queues"     // makes queues known to a Redis that forgot them, and clears up after dead schedulers
 )
 
@@ -26,6 +27,7 @@ func Jobs() []Job {
 		{JobPartitions, 10 * time.Minute},
 		{JobQueues, 30 * time.Second},
 		{JobRetention, time.Hour},
+		{JobSeal, time.Minute},
 		{JobStorage, time.Hour},
 	}
 }

@@ -22,6 +22,7 @@ const (
 	runBudget   = 10 * time.Minute // of a job that removes in batches; the next run goes on
 	removeBatch = 5000
 	hostBatch   = 200
+	sealBatch   = 10_000 // entries of the audit log under one seal
 	batchPause  = 50 * time.Millisecond
 	busyPause   = 5 * time.Second // between two attempts to detach a partition that is in use
 	busyTries   = 12
@@ -57,7 +58,7 @@ type Keeper struct {
 type pace struct {
 	lease, look, overdue, pause, busy, budget, unused time.Duration
 
-	batch, hosts, tries int
+	batch, hosts, tries, sealed int
 }
 
 // NewKeeper returns a Keeper.
@@ -67,7 +68,7 @@ func NewKeeper(c KeeperConfig) *Keeper {
 		KeeperConfig: c, service: New(c.Config), gauges: newGauges(c.Metrics),
 		pace: pace{
 			lease: leaseFor, look: lookEvery, overdue: overdueBy, pause: batchPause, busy: busyPause, budget: runBudget, unused: unusedAge,
-			batch: removeBatch, hosts: hostBatch, tries: busyTries,
+			batch: removeBatch, hosts: hostBatch, tries: busyTries, sealed: sealBatch,
 		},
 		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rollcall_housekeeping_runs_total", Help: "Runs of housekeeping jobs by this process, by job and outcome: ok, unfinished, failed, interrupted, lost.",
@@ -115,7 +116,11 @@ func (k *Keeper) look(ctx context.Context, running *sync.WaitGroup, busy *set) e
 	if err != nil {
 		return err
 	}
-	k.gauges.set(monthsAhead(relations, now), jobs)
+	unsealed, err := k.Store.AuditBacklog(ctx)
+	if err != nil {
+		return err
+	}
+	k.gauges.set(monthsAhead(relations, now), jobs, unsealed)
 	for _, j := range jobs {
 		age := j.Every + min(k.pace.overdue, j.Every)
 		if j.Holder != "" || j.DoneAt != nil && now.Sub(*j.DoneAt) < age || !busy.add(j.Name) {
@@ -212,6 +217,8 @@ func (k *Keeper) run(ctx context.Context, lease store.JobLease) (map[string]any,
 		return nil, k.Store.InJob(ctx, lease, func(tx *store.Store) error { return tx.AddSample(ctx, relations, sampleKeep) })
 	case JobForget:
 		return k.forget(ctx)
+	case JobSeal:
+		return k.seal(ctx, lease)
 	case JobQueues:
 		return k.queues(ctx)
 	}

@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
 
 // DBOf returns what s runs its statements on, so that tests can look at the rows themselves.
@@ -52,3 +55,6 @@ func RoundStatements(searches []Search, turns []Turn) map[string]Statement {
 
 // TakeDueSchedules is what looks for due schedules; its argument is how many.
 const TakeDueSchedules = takeDueSchedules
+
+// AuditQuery returns the statement of a page of the audit log.
+func AuditQuery(f AuditFilter, p fleet.Page) (string, pgx.NamedArgs, error) { return auditQuery(f, p) }

@@ -82,6 +82,7 @@ func withoutScope() map[string]string {
 		secrets    = "credentials are told apart by the hosts that use them: the service asks CredentialReaches before it shows or changes one"
 		schedules  = "about a schedule that its caller has read with a scope, or that the system fires; firings name collections, which are read with a scope"
 		sites      = "names of sites, without a host: health warns everybody of one that nobody serves"
+		seals      = "sums and counts of entries of the audit log, without what they say; only unscoped admins are answered"
 		collectors = "what is asked of hosts, without a host; the service lets admins write, and everybody may know it"
 	)
 	return map[string]string{
@@ -95,6 +96,8 @@ func withoutScope() map[string]string {
 		"DetachPartition": housework, "DropPartition": housework, "Floors": housework, "KeptSince": housework, "TypeRetentions": housework,
 		"SetTypeRetention": housework, "RemoveReportsOfType": housework, "RemoveMetricsOfType": housework, "RemoveChangesOfType": housework,
 		"RemovePeriods": housework, "UnusedContents": housework, "RemoveContents": housework,
+
+		"LastAuditSeal": seals, "AuditSeals": seals, "AuditBacklog": seals, "UnsealedAudit": machinery,
 
 		"Waiting": numbers, "WaitingState": numbers, "StuckState": numbers,
 

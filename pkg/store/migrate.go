@@ -92,7 +92,7 @@ func grant(ctx context.Context, conn *pgx.Conn, role string) error {
 		_, err = tx.Exec(ctx, `
 			grant usage on schema public to `+name+`;
 			grant select, insert, update, delete on `+all+` to `+name+`;
-			revoke update, delete, truncate on audit_logs, report_types, cluster from `+name+`;
+			revoke update, delete, truncate on audit_logs, audit_seals, report_types, cluster from `+name+`;
 			revoke insert, update, delete, truncate on `+versionTable+` from `+name+`;
 			grant execute on function make_partition(text, date), drop_partition(text), detach_partition(text), uuid_v7(timestamptz) to `+name)
 		return err

@@ -56,6 +56,13 @@ func (l landscape) reads(ctx context.Context, s *store.Store) map[string]func(fl
 			hosts, _, err := s.Hosts(ctx, scope, listed, fleet.Page{})
 			return namesOf(hosts, func(h fleet.Host) string { return h.Name }), err
 		},
+		"AuditRecords": func(scope fleet.Scope) ([]string, error) {
+			if err := s.Audit(ctx, fleet.System(), fleet.AuditEntry{Action: "x.y", ResourceType: "x"}); err != nil {
+				return nil, err
+			}
+			records, _, err := s.AuditRecords(ctx, scope, store.AuditFilter{}, fleet.Page{Limit: 1})
+			return namesOf(records, func(r fleet.AuditRecord) string { return r.Action }), err
+		},
 		"CountHosts": func(scope fleet.Scope) ([]string, error) {
 			n, err := s.CountHosts(ctx, scope, listed)
 			return slices.Repeat([]string{"some"}, n), err
@@ -458,6 +465,10 @@ func TestWhatAScopeSees(t *testing.T) {
 				}
 				slices.Sort(got)
 				want = slices.Sorted(slices.Values(want))
+			case "AuditRecords": // about everything, or nothing
+				if want = nil; tt.name == "everything" {
+					want = []string{"x.y"}
+				}
 			case "CountHosts", "CollectorUses":
 				want = slices.Repeat([]string{"some"}, len(want))
 			case "Tasks", "AddCollection":

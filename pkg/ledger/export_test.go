@@ -1,0 +1,7 @@
+package ledger
+
+// What tests look at.
+var (
+	LeafOfBytes = leafOf
+	Canonical   = canonical
+)
