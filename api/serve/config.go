@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rollcallhq/rollcall/api/internal/session"
 	"github.com/rollcallhq/rollcall/pkg/housekeeping"
 	"github.com/rollcallhq/rollcall/pkg/process"
 	"github.com/rollcallhq/rollcall/pkg/secret"
@@ -41,6 +42,8 @@ type Config struct {
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	RateLimit      int            // requests a second of all sessions and tokens of a user; 0: any number
 	TokenRateLimit int            // requests a second of one API token; 0: any number that RateLimit leaves
+	TLS            process.TLSFiles
+	CORSOrigins    []string // whose pages may ask with an Authorization header; exact, such as https://a.example
 	Retention      housekeeping.Retention
 	QueueLimit     int // with so many tasks waiting, bulk work is refused; 0: never
 
@@ -83,6 +86,8 @@ func read(r *settings.Reader) Config {
 	}
 	c.RateLimit = r.IntOrOff("ROLLCALL_RATE_LIMIT", 1, 1_000_000, "requests a second of one user, all sessions and API tokens together; signing in and unauthenticated calls are limited always")
 	c.TokenRateLimit = r.IntOrOff("ROLLCALL_TOKEN_RATE_LIMIT", 1, 1_000_000, "requests a second of one API token, within what its user has by ROLLCALL_RATE_LIMIT")
+	c.TLS = process.ReadTLS(r)
+	c.CORSOrigins = readOrigins(r)
 	c.QueueLimit = process.ReadQueueLimit(r)
 	c.Retention = process.ReadRetention(r)
 	if _, err := secret.ParseSealKeys(c.SealKeys); c.SealKeys != "" && err != nil {
@@ -99,6 +104,17 @@ func read(r *settings.Reader) Config {
 		c.TrustedProxies = append(c.TrustedProxies, prefix)
 	}
 	return c
+}
+
+// readOrigins reads the origins whose pages may ask.
+func readOrigins(r *settings.Reader) []string {
+	origins := r.List("ROLLCALL_CORS_ORIGINS", nil, "https://wall.example.com", "origins whose pages may ask the API with an Authorization header; cookies are never taken from them")
+	for _, origin := range origins {
+		if err := session.CheckOrigin(origin); err != nil {
+			r.Refuse("ROLLCALL_CORS_ORIGINS", err)
+		}
+	}
+	return origins
 }
 
 func (c Config) serves(door string) bool { return slices.Contains(c.Doors, door) }

@@ -51,9 +51,9 @@ func (s *services) doors(c Config, stopping <-chan struct{}) (http.Handler, erro
 	if err != nil {
 		return nil, err
 	}
-	gate := starting(s.open, rest.Fail)
-	pages, guarded := gate(pages), gate(json)
-	return rest.Frame(s.log)(head(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	gate, cors, headers := starting(s.open, rest.Fail), session.CORS(c.CORSOrigins), session.Headers(session.NothingPolicy)
+	pages, guarded := gate(pages), cors(gate(json))
+	return rest.Frame(s.log)(headers(guard.Transport(head(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case strings.HasPrefix(path, underAuth) && c.serves(DoorAuth), strings.HasPrefix(path, underREST) && !strings.HasPrefix(path, underAuth) && c.serves(DoorREST):
 			guarded.ServeHTTP(w, r)
@@ -64,7 +64,7 @@ func (s *services) doors(c Config, stopping <-chan struct{}) (http.Handler, erro
 		default:
 			pages.ServeHTTP(w, r)
 		}
-	}))), nil
+	}))))), nil
 }
 
 // head answers HEAD as GET is answered; the server leaves the body out. Streams have no end to wait for.

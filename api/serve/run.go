@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/rollcallhq/rollcall/api/internal/rpc"
 	"github.com/rollcallhq/rollcall/api/internal/session"
@@ -81,29 +83,36 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	web, err := process.Listen(ctx, "ROLLCALL_HTTP_ADDR", c.HTTPAddr)
+	certificates, err := process.NewCertificates(c.TLS, s.registry, log)
+	if err != nil {
+		return err
+	}
+	s.health.WarnOf(s.warnings(certificates))
+	bounds, metrics := c.Process.Connections, process.NewListenerMetrics(s.registry)
+	bounds.Exempt = c.TrustedProxies
+	web, err := process.Bounded(ctx, "http", "ROLLCALL_HTTP_ADDR", c.HTTPAddr, bounds, metrics)
 	if err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	grpcAddr := ""
 	if c.serves(DoorGRPC) {
-		listener, err := process.Listen(ctx, "ROLLCALL_GRPC_ADDR", c.GRPCAddr)
+		listener, err := process.Bounded(ctx, "grpc", "ROLLCALL_GRPC_ADDR", c.GRPCAddr, bounds, metrics)
 		if err != nil {
 			_ = web.Close()
 			return err
 		}
-		server, err := s.rpc(ctx, c)
+		server, err := s.rpc(ctx, c, certificates)
 		if err != nil {
 			return err
 		}
 		grpcAddr = listener.Addr().String()
 		g.Go(func() error { return serveGRPC(ctx, server, listener) })
 	}
-	g.Go(func() error { return process.ServeHTTP(ctx, web, doors, log) })
+	g.Go(func() error { return process.ServeHTTPS(ctx, web, doors, certificates, log) })
 	g.Go(func() error { return s.prepare(ctx, c) })
 	g.Go(func() error { return s.denied.Run(ctx, s.auditDenied, log) })
-	log.InfoContext(ctx, "listening", "http", web.Addr().String(), "grpc", grpcAddr, "doors", c.Doors)
+	log.InfoContext(ctx, "listening", "http", web.Addr().String(), "grpc", grpcAddr, "tls", certificates != nil, "doors", c.Doors)
 	if c.Listening != nil {
 		c.Listening(web.Addr().String(), grpcAddr)
 	}
@@ -130,7 +139,6 @@ func newServices(c Config, b *process.Backends, log *slog.Logger) (*services, er
 		health:   telemetry.NewHealth(log, whenOpen(open, b.Checks(true))...),
 	}
 	b.Measure(s.registry, "api")
-	s.health.WarnOf(b.Warnings(collection.Silence))
 	s.accounts, err = account.New(account.Config{
 		Store: b.Store, Sessions: b.Ephemeral, Signer: signer, Passwords: token.NewPasswords(passwordsAtOnce), Log: log,
 	})
@@ -172,10 +180,24 @@ func (s *services) prepare(ctx context.Context, c Config) error {
 	return nil
 }
 
-func (s *services) rpc(ctx context.Context, c Config) (*grpc.Server, error) {
+// warnings returns what looks what there is to warn of.
+func (s *services) warnings(certificates *process.Certificates) func(context.Context) ([]telemetry.Warning, error) {
+	sites := s.Warnings(collection.Silence)
+	return func(ctx context.Context) ([]telemetry.Warning, error) {
+		all, err := certificates.Warnings(ctx)
+		more, failed := sites(ctx)
+		return append(all, more...), errors.Join(err, failed)
+	}
+}
+
+func (s *services) rpc(ctx context.Context, c Config, certificates *process.Certificates) (*grpc.Server, error) {
+	var options []grpc.ServerOption
+	if certificates != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(certificates.Config())))
+	}
 	return rpc.New(rpc.Config{
 		Store: s.Store, Collections: s.collections, Accounts: s.accounts, Health: s.health, Log: s.log,
-		Metrics: s.registry, Stopping: ctx.Done(), Limit: s.limiter.Allow, TrustedProxies: c.TrustedProxies, Denied: s.denied.Note,
+		Metrics: s.registry, Stopping: ctx.Done(), Limit: s.limiter.Allow, TrustedProxies: c.TrustedProxies, Denied: s.denied.Note, Options: options,
 	})
 }
 

@@ -30,7 +30,8 @@ type Config struct {
 	Database    store.Options
 	RedisURL    string
 	RedisPool   int
-	Traces      string // where they would go
+	Traces      string      // where they would go
+	Connections Connections // of each listener
 	Log         telemetry.Options
 }
 
@@ -52,6 +53,7 @@ func Read(r *settings.Reader) Config {
 		IdleTxTimeout:    r.Duration("ROLLCALL_DB_IDLE_TX_TIMEOUT", time.Minute, time.Second, time.Hour, "the longest a transaction may wait for its process"),
 		MaxConnIdle:      r.Duration("ROLLCALL_DB_CONN_IDLE", 5*time.Minute, time.Second, 24*time.Hour, "how long an idle connection is kept beyond the kept ones"),
 	}
+	c.Connections = ReadConnections(r)
 	c.Log = ReadLog(r)
 	c.Traces = r.String("OTEL_EXPORTER_OTLP_ENDPOINT", "", "http://127.0.0.1:4317", "where traces go; this release exports none and says so at start")
 	if r.String("DATABASE_REPLICA_URL", "", "", "not supported yet by this release: refused if set") != "" {
@@ -105,7 +107,7 @@ func Others(r *settings.Reader) {
 	r.Known("ROLLCALL_HTTP_ADDR", "ROLLCALL_GRPC_ADDR", "ROLLCALL_OPS_ADDR", "ROLLCALL_SIGNING_KEY", "ROLLCALL_SIGNING_KEY_OLD",
 		"ROLLCALL_SEAL_KEYS", "ROLLCALL_OPEN_KEYS", "ROLLCALL_DOORS", "ROLLCALL_ADMIN_PASSWORD", "ROLLCALL_SITES",
 		"ROLLCALL_WORKER_CONCURRENCY", "ROLLCALL_WORKER_DRAIN", "ROLLCALL_LOCAL",
-		"ROLLCALL_RATE_LIMIT", "ROLLCALL_TOKEN_RATE_LIMIT", "ROLLCALL_QUEUE_LIMIT", "ROLLCALL_RETENTION", "ROLLCALL_METRICS_RETENTION", "ROLLCALL_TRUSTED_PROXIES", "ROLLCALL_URL", "ROLLCALL_TOKEN", "ROLLCALL_DATA", "ROLLCALL_VERSION",
+		"ROLLCALL_RATE_LIMIT", "ROLLCALL_TOKEN_RATE_LIMIT", "ROLLCALL_QUEUE_LIMIT", "ROLLCALL_RETENTION", "ROLLCALL_METRICS_RETENTION", "ROLLCALL_TRUSTED_PROXIES", "ROLLCALL_CORS_ORIGINS", "ROLLCALL_TLS_CERT", "ROLLCALL_TLS_KEY", "ROLLCALL_CA_CERT", "ROLLCALL_URL", "ROLLCALL_TOKEN", "ROLLCALL_DATA", "ROLLCALL_VERSION",
 		"ROLLCALL_TEST_DATABASE_URL")
 }
 

@@ -10,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
@@ -170,14 +169,6 @@ func (b *Backends) Checks(redisOptional bool) []telemetry.Check {
 	}
 }
 
-// Bounds of every HTTP listener.
-const (
-	readHeaderTimeout = 5 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 32 << 10
-	closeTimeout      = 10 * time.Second
-)
-
 // Listen opens the listener at addr, which names the variable it came from in its error.
 func Listen(ctx context.Context, variable, addr string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
@@ -185,30 +176,6 @@ func Listen(ctx context.Context, variable, addr string) (net.Listener, error) {
 		return nil, fmt.Errorf("%s=%s: cannot listen there: %w", variable, addr, err)
 	}
 	return l, nil
-}
-
-// ServeHTTP serves h on l until ctx ends, and then waits a while for the requests under way.
-func ServeHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
-	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
-	}
-	stopped := make(chan error, 1)
-	stop := context.AfterFunc(ctx, func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-		defer cancel()
-		err := server.Shutdown(closing)
-		if errors.Is(err, context.DeadlineExceeded) { // streams that nobody ends
-			err = server.Close()
-		}
-		stopped <- err
-	})
-	defer stop()
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving %s: %w", l.Addr(), err)
-	}
-	return <-stopped
 }
 
 // Run is a process from its environment to its end: read reads its configuration, which is refused as a whole with

@@ -37,7 +37,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	if c.OpsAddr != "" {
-		listener, err := process.Listen(ctx, "ROLLCALL_OPS_ADDR", c.OpsAddr)
+		listener, err := process.Bounded(ctx, "ops", "ROLLCALL_OPS_ADDR", c.OpsAddr, c.Process.Connections, process.NewListenerMetrics(registry))
 		if err != nil {
 			return err
 		}

@@ -40,6 +40,7 @@ type IfNoneMatch struct {
 type tagged[T any] struct {
 	Status int
 	ETag   string `header:"ETag"`
+	Cache  string `header:"Cache-Control" doc:"kept by who asked, and asked about again each time"`
 	Body   T
 }
 
@@ -50,7 +51,7 @@ func tag[T any](in IfNoneMatch, v T) (*tagged[T], error) {
 		return nil, err
 	}
 	sum := sha256.Sum256(content)
-	out := &tagged[T]{Status: http.StatusOK, ETag: `"` + hex.EncodeToString(sum[:16]) + `"`, Body: v}
+	out := &tagged[T]{Status: http.StatusOK, ETag: `"` + hex.EncodeToString(sum[:16]) + `"`, Cache: "private, no-cache", Body: v}
 	for candidate := range strings.SplitSeq(in.IfNoneMatch, ",") {
 		candidate = strings.TrimPrefix(strings.TrimSpace(candidate), "W/")
 		if candidate == out.ETag || candidate == "*" {

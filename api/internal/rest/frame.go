@@ -119,10 +119,10 @@ func logRequest(r *http.Request, log *slog.Logger, rec *record, w middleware.Wra
 
 func isProbe(path string) bool { return path == "/healthz" || path == "/readyz" || path == "/health" }
 
-// noStore keeps answers out of caches that do not ask first.
+// noStore keeps answers, which are for who asked alone, out of all caches; those with an ETag to ask by say otherwise.
 func noStore(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "private, no-cache")
+		w.Header().Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r)
 	})
 }

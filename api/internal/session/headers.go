@@ -1,11 +1,17 @@
 package session
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // Content security policies.
 const (
 	// PagePolicy is for our own pages: everything comes from here, and nothing is inline.
 	PagePolicy = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
+	// NothingPolicy is for what is no page: nothing is loaded or run.
+	NothingPolicy = "default-src 'none'; frame-ancestors 'none'"
 
 	// InlinePolicy is for pages that others wrote and that bring inline scripts and styles, such as Asynqmon's and
 	// those of the API's documentation. Nothing comes from elsewhere, fonts neither.
@@ -26,7 +32,27 @@ func Headers(policy string) func(http.Handler) http.Handler {
 			h.Set("Referrer-Policy", "same-origin")
 			h.Set("Cross-Origin-Opener-Policy", "same-origin")
 			h.Set("Cross-Origin-Resource-Policy", "same-origin")
+			h.Set("Permissions-Policy", permissions())
 			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+// permissions returns the policy that denies pages what a browser could offer them and ours do not ask for.
+func permissions() string {
+	denied := []string{"accelerometer", "bluetooth", "camera", "display-capture", "geolocation", "gyroscope", "hid", "magnetometer", "microphone", "midi", "payment", "serial", "usb"}
+	return strings.Join(denied, "=(), ") + "=()"
+}
+
+// transportSecurity is for a year, and for this name alone: others below it may be somebody else's.
+const transportSecurity = "max-age=31536000"
+
+// Transport tells browsers that came over TLS, here or at a trusted proxy, to come over TLS from now on.
+func (g *Guard) Transport(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g.secure(r) {
+			w.Header().Set("Strict-Transport-Security", transportSecurity)
+		}
+		next.ServeHTTP(w, r)
+	})
 }

@@ -47,6 +47,9 @@ type Options struct {
 	QueueLimit int // with so many tasks waiting, bulk work is refused; 0: never
 	Retention  housekeeping.Retention
 
+	TLS         process.TLSFiles    // of HTTP and gRPC; zero: without TLS
+	Connections process.Connections // of each listener; zero: any number
+
 	Log     telemetry.Options
 	Stdout  io.Writer
 	Stderr  io.Writer
@@ -118,7 +121,7 @@ type run struct {
 
 func (u *run) config(service string) process.Config {
 	c := process.Config{
-		DatabaseURL: u.back.databaseURL, RedisURL: u.back.redisURL, Migrate: process.MigrateAuto, RedisPool: 50, Log: u.Log,
+		DatabaseURL: u.back.databaseURL, RedisURL: u.back.redisURL, Migrate: process.MigrateAuto, RedisPool: 50, Log: u.Log, Connections: u.Connections,
 	}
 	c.Database.Name = "rollcall-" + service
 	return c
@@ -169,7 +172,7 @@ func (u *run) serve() serve.Config {
 	return serve.Config{
 		Process: u.config("api"), Version: u.Version, HTTPAddr: u.address(u.HTTP, "127.0.0.1:8080"), GRPCAddr: u.address(u.GRPC, "127.0.0.1:50051"),
 		SigningKey: []byte(u.keys.Signing), SealKeys: u.keys.Seal, Doors: serve.AllDoors(), AdminPassword: u.AdminPassword,
-		QueueLimit: u.QueueLimit, Retention: u.Retention,
+		QueueLimit: u.QueueLimit, Retention: u.Retention, TLS: u.TLS,
 		Registry:   u.registry,
 		FirstAdmin: func(password string) { u.password = password },
 		Serving:    func() { close(u.serving) },
@@ -200,12 +203,16 @@ func (u *run) work() work.Config {
 
 // url returns where a browser finds the pages.
 func (u *run) url() string {
+	scheme := "http://"
+	if u.TLS != (process.TLSFiles{}) {
+		scheme = "https://"
+	}
 	host, port, err := net.SplitHostPort(u.http)
 	if err != nil {
-		return "http://" + u.http
+		return scheme + u.http
 	}
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
 		host = "localhost"
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	return scheme + net.JoinHostPort(host, port)
 }
