@@ -238,5 +238,5 @@ func (c *Client) failed(ctx context.Context, r call, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("nothing within %s: %w", r.timeout, err)
 	}
-	return &TransportError{BaseURL: c.base, Err: err}
+	return &TransportError{BaseURL: c.base, Err: explained(err)}
 }

@@ -2,6 +2,8 @@ package command
 
 import (
 	"errors"
+	"fmt"
+	"os"
 
 	"github.com/rollcallhq/rollcall/pkg/client"
 	"github.com/rollcallhq/rollcall/pkg/settings"
@@ -11,6 +13,8 @@ import (
 const (
 	envURL   = "ROLLCALL_URL"
 	envToken = "ROLLCALL_TOKEN"
+
+	envCACert = "ROLLCALL_CA_CERT" // file of certificate authorities to believe beside those of the system
 )
 
 // defaultURL is where rollcall up serves.
@@ -82,7 +86,25 @@ func (d door) anonymous(in Invocation) (*client.Client, error) {
 	return c, nil
 }
 
-func agent(in Invocation) client.Option { return client.WithUserAgent("rollcall/" + in.Version) }
+func agent(in Invocation) client.Option {
+	return func(c *client.Client) error {
+		if err := client.WithUserAgent("rollcall/" + in.Version)(c); err != nil {
+			return err
+		}
+		path := settings.Environ(in.Environ)[envCACert]
+		if path == "" {
+			return nil
+		}
+		authorities, err := os.ReadFile(path) //nolint:gosec // whoever calls names it
+		if err != nil {
+			return fmt.Errorf("%s: reading the certificate authorities: %w", envCACert, err)
+		}
+		if err := client.WithRootCAs(authorities)(c); err != nil {
+			return fmt.Errorf("%s=%s: %w", envCACert, path, err)
+		}
+		return nil
+	}
+}
 
 // connect returns a client of the server that the environment or login has named.
 func connect(in Invocation) (*client.Client, error) {
