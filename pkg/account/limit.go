@@ -30,26 +30,6 @@ func (e *LimitError) Error() string { return e.err.Error() }
 // Unwrap returns the *fleet.Error.
 func (e *LimitError) Unwrap() error { return e.err }
 
-// limitLogin counts a sign-in, before anything is looked at: the limit is on guesses, right ones included, or else
-// many at once would all be made before the first of them has failed.
-func (s *Service) limitLogin(ctx context.Context, name string, from Client) error {
-	address := limitAddress(from.Address)
-	if err := s.count(ctx, "login_address:"+address, s.options.PerAddress); err != nil {
-		return err
-	}
-	return s.count(ctx, accountKey(name, address), s.options.PerAccount)
-}
-
-// forgiveLogin forgets the guesses at an account from an address once the right password has come from there, so that
-// scripts that sign in often are not taken for guessers. The address as a whole stays counted.
-func (s *Service) forgiveLogin(ctx context.Context, name string, from Client) {
-	if err := s.sessions.Forgive(ctx, accountKey(name, limitAddress(from.Address))); err != nil {
-		s.log.WarnContext(ctx, "a sign-in stays counted", "error", err)
-	}
-}
-
-func accountKey(name, address string) string { return "login_account:" + address + ":" + name }
-
 func (s *Service) count(ctx context.Context, key string, limit ephemeral.Limit) error {
 	allowance, err := s.sessions.Allow(ctx, key, limit)
 	if fleet.KindOf(err) == fleet.Unavailable {

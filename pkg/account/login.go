@@ -12,6 +12,7 @@ import (
 
 	"github.com/rollcallhq/rollcall/pkg/ephemeral"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/token"
 )
 
@@ -73,28 +74,43 @@ func (s *Service) LoginCookie(ctx context.Context, username, password string, fr
 // verify returns the user of that name and password, and writes a refusal to the audit log.
 func (s *Service) verify(ctx context.Context, username, password string, from Client) (fleet.User, error) {
 	name := strings.ToLower(strings.TrimSpace(username))
-	if err := s.limitLogin(ctx, name, from); err != nil {
+	g, err := s.guess(ctx, name, from)
+	if err != nil {
 		return fleet.User{}, err
 	}
 	user, reason, err := s.match(ctx, name, password)
 	if err != nil {
+		if fleet.KindOf(err) == fleet.Unavailable && ctx.Err() == nil { // nobody has looked at the password
+			s.takeBack(ctx, g)
+		}
 		return fleet.User{}, err
 	}
 	if reason == "" {
-		s.forgiveLogin(ctx, name, from)
+		s.forgive(ctx, g)
 		return user, nil
 	}
 	actor := fleet.Actor{Kind: fleet.ActorUser, Name: cleanName(username), Address: cleanAddress(from.Address)}
 	if user.ID != uuid.Nil {
 		actor.UserID = &user.ID
 	}
-	err = s.audit(ctx, actor, fleet.AuditEntry{
-		Action: "auth.login", Denied: true, ResourceType: "session", Details: map[string]any{"reason": reason},
-	})
-	if err != nil {
+	if err := s.auditFailure(ctx, actor, reason, g); err != nil {
 		return fleet.User{}, fmt.Errorf("refusing a sign-in: %w", err)
 	}
 	return fleet.User{}, fleet.Errorf(fleet.Unauthenticated, "user name or password is wrong").WithCode(CodeInvalidCredentials)
+}
+
+// auditFailure writes that a sign-in failed and, where it has begun a wait, that too.
+func (s *Service) auditFailure(ctx context.Context, actor fleet.Actor, reason string, g guess) error {
+	return s.store.InTx(ctx, func(tx *store.Store) error {
+		err := tx.Audit(ctx, actor, fleet.AuditEntry{
+			Action: "auth.login", Denied: true, ResourceType: "session", Details: map[string]any{"reason": reason},
+		})
+		lockout, begun := g.lockout()
+		if err != nil || !begun {
+			return err
+		}
+		return tx.Audit(ctx, actor, lockout)
+	})
 }
 
 // match looks a user up by name and password and says for the audit log why there is none. It takes as long to find

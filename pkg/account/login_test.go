@@ -18,7 +18,7 @@ import (
 
 func TestLoginRefusesEveryoneTheSameWay(t *testing.T) { //nolint:tparallel // its cases read one audit log, one after the other
 	t.Parallel()
-	b := newBench(t, account.Options{PerAddress: ephemeral.PerMinute(1000), PerAccount: ephemeral.PerMinute(1000)})
+	b := newBench(t, account.Options{Lockout: lenient()})
 	b.addUser(t, "ann", fleet.Viewer, "")
 	b.addUser(t, "gone", fleet.Admin, "")
 	b.exec(t, "update users set disabled_at = now() where username = 'gone'")
@@ -106,19 +106,19 @@ func TestLoginIsLimited(t *testing.T) {
 	}{
 		{
 			"one attempt too many on an account, though the password is right",
-			account.Options{PerAccount: ephemeral.PerMinute(2)},
+			account.Options{Lockout: account.Lockout{Pair: after(1)}},
 			[]account.Client{address("192.0.2.1"), address("192.0.2.1"), address("192.0.2.1")},
 			"ann", true,
 		},
 		{
 			"attempts on an account from elsewhere",
-			account.Options{PerAccount: ephemeral.PerMinute(2)},
+			account.Options{Lockout: account.Lockout{Pair: after(1)}},
 			[]account.Client{address("192.0.2.1"), address("192.0.2.1"), address("192.0.2.2")},
 			"ann", false,
 		},
 		{
 			"attempts on another account from here",
-			account.Options{PerAccount: ephemeral.PerMinute(2)},
+			account.Options{Lockout: account.Lockout{Pair: after(1)}},
 			[]account.Client{address("192.0.2.1"), address("192.0.2.1"), address("192.0.2.1")},
 			"bob", false,
 		},

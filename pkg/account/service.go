@@ -30,8 +30,8 @@ type Config struct {
 type Options struct {
 	CookieLifetime  time.Duration   // how long a person stays signed in at the web UI; default 12h
 	RefreshLifetime time.Duration   // how long a session can be refreshed after it began; default 7 days
-	PerAccount      ephemeral.Limit // sign-ins to one account from one address since the last good one; default 10 a minute
-	PerAddress      ephemeral.Limit // sign-ins from one address (IPv6: one /64) to any account; default 120 a minute
+	PerAddress      ephemeral.Limit // sign-ins from one address (IPv6: one /64) to any account, good ones too; default 120 a minute
+	Lockout         Lockout         // what failed sign-ins make others wait
 	Refreshes       ephemeral.Limit // refreshes from one address; default 120 a minute
 	PasswordWait    time.Duration   // the longest a sign-in waits for its turn to verify a password; default 10s
 }
@@ -47,15 +47,13 @@ func (o Options) withDefaults() Options {
 		o.PasswordWait = 10 * time.Second
 	}
 	none := ephemeral.Limit{}
-	if o.PerAccount == none {
-		o.PerAccount = ephemeral.PerMinute(10)
-	}
 	if o.PerAddress == none {
 		o.PerAddress = ephemeral.PerMinute(120)
 	}
 	if o.Refreshes == none {
 		o.Refreshes = ephemeral.PerMinute(120)
 	}
+	o.Lockout = o.Lockout.withDefaults()
 	return o
 }
 
