@@ -278,6 +278,12 @@ func (w *walk) newThing(t *testing.T, name string, a walker) string {
 		id := w.newCredential(t, unique)
 		w.newHost(t, w.amber, unique, &id)
 		return id.String()
+	case "new_reseal":
+		c, err := w.inventory.Reseal(background(t), w.actor(fleet.Admin, everywhere), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.ID.String()
 	case "new_collector":
 		return w.newCollector(t)
 	case "new_name":

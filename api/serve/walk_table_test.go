@@ -72,6 +72,10 @@ func rules() map[string]rule {
 		"updateCredential": {role: admin, effect: hidden, path: "/api/v1/credentials/$used_credential", media: merge, body: `{"username":"v"}`},
 		"deleteCredential": {role: admin, effect: plain, path: "/api/v1/credentials/$new_credential"},
 
+		"listSeals":         {role: admin, effect: unscopedOnly, path: "/api/v1/credentials/seals"},
+		"resealCredentials": {role: admin, effect: unscopedOnly, path: "/api/v1/credentials/reseal"},
+		"listReseals":       {role: admin, effect: unscopedOnly, path: "/api/v1/collections/$new_reseal/reseals"},
+
 		"collect":          {role: operator, effect: empty, path: "/api/v1/collections", body: `{"selector":"env=staging","report_types":["os"]}`},
 		"listCollections":  {role: viewer, effect: filtered, path: "/api/v1/collections"},
 		"getCollection":    {role: viewer, effect: hidden, path: "/api/v1/collections/$collection"},

@@ -159,6 +159,7 @@ func (w *walk) documented(t *testing.T) []operation {
 }
 
 func (w *walk) operations(t *testing.T) {
+	t.Helper()
 	table, pending := rules(), notYet()
 	all := w.documented(t)
 	for _, op := range all {
@@ -195,6 +196,7 @@ func (w *walk) refusesEverybody(t *testing.T, op operation) {
 }
 
 func (w *walk) walkOperation(t *testing.T, op operation, r rule) {
+	t.Helper()
 	if pattern := regexp.MustCompile("^" + regexp.MustCompile(`{[^}]+}`).ReplaceAllString(op.path, "[^/]+") + `(\?.*)?$`); !pattern.MatchString(r.path) {
 		t.Fatalf("the rule of %s %s asks for %s", op.method, op.path, r.path)
 	}
