@@ -165,6 +165,10 @@ func requestsAboutHosts(id, key uuid.UUID) []request {
 		{"POST /api/v1/auth/login", `"password":"p"`, false, func(ctx context.Context, c *client.Client) error { return none(c.Login(ctx, "u", "p")) }},
 		{"POST /api/v1/auth/refresh", `"refresh_token":"r"`, false, func(ctx context.Context, c *client.Client) error { return none(c.Refresh(ctx, "r")) }},
 		{"POST /api/v1/auth/logout", "", false, func(ctx context.Context, c *client.Client) error { return c.Logout(ctx) }},
+		{"GET /api/v1/audit?action=host.%2A&actor=user%3Aann&limit=7", "", false, func(ctx context.Context, c *client.Client) error {
+			return drain(c.Audit(ctx, client.AuditQuery{Actor: "user:ann", Action: "host.*"}, client.PageSize(7)))
+		}},
+		{"GET /api/v1/audit/seals", "", false, func(ctx context.Context, c *client.Client) error { return drain(c.AuditSeals(ctx)) }},
 		{"GET /api/v1/tokens", "", false, func(ctx context.Context, c *client.Client) error { return none(c.Tokens(ctx)) }},
 		{"POST /api/v1/tokens", `"name":"ci"`, true, func(ctx context.Context, c *client.Client) error {
 			return none(c.CreateToken(ctx, wire.TokenInput{Name: "ci"}))

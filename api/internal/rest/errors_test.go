@@ -178,7 +178,7 @@ func badInputs() []badInput {
 		{"a query as of a time that is no longer kept", read("/api/v1/query?type=os&as_of=1999-12-31T23:59:59Z"), 404, "no_longer_kept", ""},
 		{"an unknown schedule", read("/api/v1/schedules/UNKNOWN"), 404, "not_found", ""},
 		{"a token without a name", call{method: post, path: "/api/v1/tokens", as: "viewer", body: `{}`, invalid: true}, 422, "required", "name"},
-		{"a call that is still to come", read("/api/v1/audit?actor=user:admin"), 422, "not_supported_yet", ""},
+		{"a call that is still to come", read("/api/v1/webhooks"), 422, "not_supported_yet", ""},
 	}, badHistories())
 }
 

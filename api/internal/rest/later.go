@@ -21,7 +21,6 @@ func (s *server) registerLater() {
 		{"createUser", http.MethodPost, "/users", "Add a user", fleet.Admin},
 		{"createWebhook", http.MethodPost, "/webhooks", "Add a webhook", fleet.Admin},
 	})
-	registerCalls[laterAudit](s, []laterCall{{"listAudit", http.MethodGet, "/audit", "The audit log", fleet.Admin}})
 	registerCalls[ByID](s, []laterCall{
 		{"getUser", http.MethodGet, "/users/{id}", "A user", fleet.Admin},
 		{"updateUser", http.MethodPatch, "/users/{id}", "Change a user", fleet.Admin},
@@ -47,14 +46,6 @@ type laterCall struct {
 
 // What the calls that are still to come may be asked.
 type (
-	laterAudit struct {
-		Paged
-		Actor    string `query:"actor"`
-		Action   string `query:"action"`
-		Resource string `query:"resource"`
-		Since    string `query:"since"`
-		Until    string `query:"until"`
-	}
 	laterDeliveries struct {
 		ByID
 		Paged

@@ -130,5 +130,6 @@ func (s *server) registerAll() {
 	s.registerSudoers()
 	s.registerDoctor()
 	s.registerSystem()
+	s.registerAudit()
 	s.registerLater()
 }

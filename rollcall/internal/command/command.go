@@ -50,6 +50,7 @@ type commands struct {
 	Collections collectionsCommand `cmd:"" help:"What was asked of hosts, and how far it is."`
 	Reports     reportsCommand     `cmd:"" help:"What was learned from hosts."`
 	Query       queryCommand       `cmd:"" help:"Facts of many hosts, a line for each, now or as they were."`
+	Audit       auditCommand       `cmd:"" help:"Who did what to what, and whether the log still is what was sealed."`
 	Changes     changesCommand     `cmd:"" help:"What changed, when, on which hosts."`
 	Diff        diffCommand        `cmd:"" help:"How two reports differ: of a host at two times, or of two hosts."`
 	Freshness   freshnessCommand   `cmd:"" help:"Which hosts became fresh, stale or failing, and when."`
