@@ -113,7 +113,7 @@ func tokenActor(t store.APIToken, owner fleet.User) (fleet.Actor, error) {
 	if t.Selector != "" {
 		text := t.Selector
 		if user.selector != nil {
-			text = "(" + user.selector.String() + ") and (" + text + ")"
+			text = narrowed(user.selector, text)
 		}
 		if actor.Selector, err = storedSelector(text); err != nil {
 			return fleet.Actor{}, err

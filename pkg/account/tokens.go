@@ -17,11 +17,24 @@ import (
 
 const maxTokenName = 64 // characters
 
-// CreateToken makes an API token of the user that the actor is, with the user's role and selector as they are at each
-// use. plain is kept nowhere. name has 1 to 64 printable characters; a nil expiresAt means that the token does not
-// expire, one that has passed is an error of kind Invalid. An API token may not make another, or else revoking a
-// stolen one would not end the matter: kind Forbidden.
+// A NewToken is an API token to be made.
+type NewToken struct {
+	Name      string     // 1 to 64 printable characters
+	ExpiresAt *time.Time // nil: never
+	Role      fleet.Role // at most the owner's; empty: whatever the owner has
+	Selector  string     // narrows what the owner sees; empty or *: all of that
+}
+
+// CreateToken makes an API token that may and sees what its user does.
 func (s *Service) CreateToken(ctx context.Context, actor fleet.Actor, name string, expiresAt *time.Time) (t store.APIToken, plain string, err error) {
+	return s.CreateNarrowToken(ctx, actor, NewToken{Name: name, ExpiresAt: expiresAt})
+}
+
+// CreateNarrowToken makes an API token of the user that the actor is. Its role and selector bound it at each use, together
+// with those that the user has then. plain is kept nowhere. A bad field is named by an error of kind Invalid: so are a
+// time that has passed and a role that the user does not have. An API token may not make another, or else revoking a
+// stolen one would not end the matter: kind Forbidden.
+func (s *Service) CreateNarrowToken(ctx context.Context, actor fleet.Actor, in NewToken) (t store.APIToken, plain string, err error) {
 	if err := actor.Require(fleet.Viewer); err != nil {
 		return store.APIToken{}, "", err
 	}
@@ -29,18 +42,28 @@ func (s *Service) CreateToken(ctx context.Context, actor fleet.Actor, name strin
 		return store.APIToken{}, "", fleet.Errorf(fleet.Forbidden, "only a signed-in user makes API tokens; sign in with a password")
 	}
 	now := s.now().UTC().Truncate(time.Microsecond)
-	if err := checkToken(name, expiresAt, now); err != nil {
+	if err := checkToken(in.Name, in.ExpiresAt, now); err != nil {
+		return store.APIToken{}, "", err
+	}
+	selector, err := checkBounds(actor, in)
+	if err != nil {
 		return store.APIToken{}, "", err
 	}
 	plain, hash := token.NewAPIToken()
-	t = store.APIToken{ID: fleet.NewIDAt(now), UserID: *actor.UserID, Name: name, Hash: hash, CreatedAt: now, ExpiresAt: expiresAt}
+	t = store.APIToken{ID: fleet.NewIDAt(now), UserID: *actor.UserID, Name: in.Name, Hash: hash, Role: in.Role, Selector: selector, CreatedAt: now, ExpiresAt: in.ExpiresAt}
 	err = s.store.InTx(ctx, func(tx *store.Store) error {
 		if err := tx.AddAPIToken(ctx, t); err != nil {
 			return err
 		}
-		details := map[string]any{"name": name}
-		if expiresAt != nil {
-			details["expires_at"] = expiresAt.UTC().Format(time.RFC3339)
+		details := map[string]any{"name": in.Name}
+		if in.ExpiresAt != nil {
+			details["expires_at"] = in.ExpiresAt.UTC().Format(time.RFC3339)
+		}
+		if in.Role != "" {
+			details["role"] = in.Role
+		}
+		if selector != "" {
+			details["selector"] = selector
 		}
 		return tx.Audit(ctx, actor, fleet.AuditEntry{
 			Action: "token.create", ResourceType: "token", ResourceID: t.ID.String(), Details: details,
@@ -51,6 +74,30 @@ func (s *Service) CreateToken(ctx context.Context, actor fleet.Actor, name strin
 	}
 	t.Hash = nil
 	return t, plain, nil
+}
+
+// checkBounds returns the selector as it is stored. Role and selector are none that the actor could not be bound to.
+func checkBounds(actor fleet.Actor, in NewToken) (selector string, err error) {
+	if in.Role != "" {
+		if !in.Role.Valid() {
+			return "", fleet.InvalidField("role", "is one of viewer, operator and admin")
+		}
+		if actor.Require(in.Role) != nil {
+			return "", fleet.InvalidField("role", "may be at most %s, which is your own", actor.Role)
+		}
+	}
+	if selector, err = checkRights(actor.Role, in.Selector); err != nil || selector == "" || actor.Selector == nil {
+		return selector, err
+	}
+	if _, err := fleet.ParseSelector(narrowed(actor.Selector, selector)); err != nil {
+		return "", fleet.InvalidField("selector", "is too much together with your own, %s", actor.Selector)
+	}
+	return selector, nil
+}
+
+// narrowed returns the selector of what both pick.
+func narrowed(outer *fleet.Selector, inner string) string {
+	return "(" + outer.String() + ") and (" + inner + ")"
 }
 
 func checkToken(name string, expiresAt *time.Time, now time.Time) error {

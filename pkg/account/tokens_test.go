@@ -261,3 +261,47 @@ func TestTheUseOfAnAPITokenIsNotedOnceAMinute(t *testing.T) {
 		t.Errorf("not noted again after a minute: %s", third.Sub(first))
 	}
 }
+
+func TestNarrowTokens(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, account.Options{})
+	b.addUser(t, "ann", fleet.Operator, "env=prod")
+	_, actor := b.login(t, "ann")
+	for _, test := range []struct {
+		name, field string
+		in          account.NewToken
+	}{
+		{"more than one's own role", "role", account.NewToken{Name: "a", Role: fleet.Admin}},
+		{"no role", "role", account.NewToken{Name: "a", Role: "root"}},
+		{"no selector", "selector", account.NewToken{Name: "a", Selector: "site=="}},
+	} {
+		_, _, err := b.CreateNarrowToken(t.Context(), actor, test.in)
+		if fields := fleet.FieldsOf(err); fleet.KindOf(err) != fleet.Invalid || test.field == "role" && (len(fields) != 1 || fields[0].Field != "role") {
+			t.Errorf("%s: %v naming %v", test.name, err, fields)
+		}
+	}
+	made, plain, err := b.CreateNarrowToken(t.Context(), actor, account.NewToken{Name: "ci", Role: fleet.Viewer, Selector: "site = eu"})
+	if err != nil || made.Role != fleet.Viewer || made.Selector != "site=eu" {
+		t.Fatalf("got %+v, %v", made, err)
+	}
+	use := func() (fleet.Actor, error) { return b.Authenticate(t.Context(), plain) }
+	if got, err := use(); err != nil || got.Role != fleet.Viewer || got.Selector.String() != "env=prod and site=eu" || got.Require(fleet.Operator) == nil {
+		t.Errorf("the token is %+v (%s), %v", got, got.Selector, err)
+	}
+	for _, h := range []struct {
+		site, env string
+		sees      bool
+	}{{"eu", "prod", true}, {"eu", "test", false}, {"us", "prod", false}} {
+		got, err := use()
+		if err != nil || got.Scope().Sees(fleet.Host{Name: "h", Site: h.site, Labels: map[string]string{"env": h.env}}) != h.sees {
+			t.Errorf("a host %+v: want seen %t, %v", h, h.sees, err)
+		}
+	}
+	b.exec(t, "update users set selector = 'env=test'") // what the owner loses the token loses at once
+	if got, err := use(); err != nil || got.Selector.String() != "env=test and site=eu" {
+		t.Errorf("after its owner was bound elsewhere it sees %s, %v", got.Selector, err)
+	}
+	b.exec(t, "update users set disabled_at = now()")
+	_, err = use()
+	wantError(t, err, fleet.Unauthenticated, token.CodeTokenInvalid)
+}

@@ -41,12 +41,16 @@ type Actor struct {
 type TokenInput struct {
 	Name      string     `json:"name" example:"ci"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty" nullable:"true" doc:"null means never"`
+	Role      *string    `json:"role,omitempty" nullable:"true" doc:"viewer, operator or admin, at most one's own; null means one's own, as it is at each use"`
+	Selector  *string    `json:"selector,omitempty" nullable:"true" doc:"which of the hosts that one sees the token sees; null means all of them"`
 }
 
 // An APIToken is what is known of an API token.
 type APIToken struct {
 	ID         uuid.UUID  `json:"id" format:"uuid"`
 	Name       string     `json:"name"`
+	Role       *string    `json:"role" nullable:"true" doc:"null means its owner's"`
+	Selector   *string    `json:"selector" nullable:"true" doc:"within its owner's; null means just that"`
 	CreatedAt  time.Time  `json:"created_at"`
 	ExpiresAt  *time.Time `json:"expires_at"`
 	LastUsedAt *time.Time `json:"last_used_at" doc:"right to a minute"`

@@ -193,3 +193,27 @@ func TestMetricsAreByRoute(t *testing.T) {
 		t.Errorf("the metrics have no route of the API:\n%s", text)
 	}
 }
+
+func TestNarrowTokens(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	access := get[wire.Tokens](t, b.do(t, call{method: http.MethodPost, path: "/api/v1/auth/login", body: `{"username":"admin","password":"` + password + `"}`}), http.StatusOK)
+	as := "Bearer " + access.AccessToken
+	r := b.do(t, call{method: http.MethodPost, path: "/api/v1/tokens", as: as, body: `{"name":"ci","role":"viewer","selector":"env=test"}`})
+	made := get[wire.NewAPIToken](t, r, http.StatusCreated)
+	if made.Role == nil || *made.Role != "viewer" || made.Selector == nil || *made.Selector != "env=test" {
+		t.Errorf("made %s", r.body)
+	}
+	if r := b.do(t, call{method: http.MethodPost, path: "/api/v1/hosts", as: "Bearer " + made.Token, body: `{"name":"h","address":"192.0.2.1","labels":{"env":"test"}}`}); r.status != http.StatusForbidden {
+		t.Errorf("an admin's token for viewing has written: %d %s", r.status, r.body)
+	}
+	me := get[wire.Actor](t, b.do(t, call{path: "/api/v1/auth/me", as: "Bearer " + made.Token}), http.StatusOK)
+	if me.Role != "viewer" || me.Selector == nil || *me.Selector != "env=test" {
+		t.Errorf("the token is %+v", me)
+	}
+	for _, body := range []string{`{"name":"ci","role":"root"}`, `{"name":"ci","selector":"env=="}`} {
+		if r := b.do(t, call{method: http.MethodPost, path: "/api/v1/tokens", as: as, body: body}); r.status != http.StatusUnprocessableEntity {
+			t.Errorf("%s is answered %d %s", body, r.status, r.body)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/rollcallhq/rollcall/api/internal/session"
+	"github.com/rollcallhq/rollcall/pkg/account"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/wire"
@@ -19,7 +20,7 @@ func (s *server) registerTokens() {
 	register(s, operation{
 		id: "createToken", method: http.MethodPost, path: tokensPath, tag: "tokens", summary: "Make an API token", role: fleet.Viewer,
 		status:      http.StatusCreated,
-		description: "The token speaks for its user, with the user's role as it is at each use. It is shown this once.",
+		description: "The token speaks for its user, with the user's role and selector as they are at each use, and within its own if it has any. It is shown this once.",
 	}, s.createToken)
 	register(s, operation{
 		id: "revokeToken", method: http.MethodDelete, path: tokensPath + "/{id}", tag: "tokens", summary: "Revoke an API token", role: fleet.Viewer,
@@ -35,13 +36,27 @@ func (s *server) listTokens(ctx context.Context, _ *struct{}) (*body[wire.List[w
 }
 
 func tokenView(t store.APIToken) wire.APIToken {
-	return wire.APIToken{ID: t.ID, Name: t.Name, CreatedAt: t.CreatedAt.UTC(), ExpiresAt: utc(t.ExpiresAt), LastUsedAt: utc(t.LastUsedAt)}
+	view := wire.APIToken{ID: t.ID, Name: t.Name, CreatedAt: t.CreatedAt.UTC(), ExpiresAt: utc(t.ExpiresAt), LastUsedAt: utc(t.LastUsedAt)}
+	if t.Role != "" {
+		view.Role = new(string(t.Role))
+	}
+	if t.Selector != "" {
+		view.Selector = &t.Selector
+	}
+	return view
 }
 
 type createTokenInput struct{ Body wire.TokenInput }
 
 func (s *server) createToken(ctx context.Context, in *createTokenInput) (*made[wire.NewAPIToken], error) {
-	t, plain, err := s.Accounts.CreateToken(ctx, session.Actor(ctx), in.Body.Name, in.Body.ExpiresAt)
+	asked := account.NewToken{Name: in.Body.Name, ExpiresAt: in.Body.ExpiresAt}
+	if in.Body.Role != nil {
+		asked.Role = fleet.Role(*in.Body.Role)
+	}
+	if in.Body.Selector != nil {
+		asked.Selector = *in.Body.Selector
+	}
+	t, plain, err := s.Accounts.CreateNarrowToken(ctx, session.Actor(ctx), asked)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,8 @@ type tokensCommand struct {
 func tokenColumns() []column[wire.APIToken] {
 	return []column[wire.APIToken]{
 		col("NAME", func(t wire.APIToken) any { return t.Name }),
+		col("ROLE", func(t wire.APIToken) any { return t.Role }),
+		col("SELECTOR", func(t wire.APIToken) any { return t.Selector }),
 		col("CREATED", func(t wire.APIToken) any { return t.CreatedAt }),
 		col("EXPIRES", func(t wire.APIToken) any { return t.ExpiresAt }),
 		col("LAST USED", func(t wire.APIToken) any { return t.LastUsedAt }),
@@ -43,8 +45,10 @@ func (c tokensLsCommand) Run(ctx context.Context, in Invocation) error {
 }
 
 type tokensCreateCommand struct {
-	Name    string   `arg:"" help:"What it is for."`
-	Expires lifetime `help:"How long it is good, such as 90d or 12h; for ever without it." placeholder:"TIME"`
+	Name     string   `arg:"" help:"What it is for."`
+	Expires  lifetime `help:"How long it is good, such as 90d or 12h; for ever without it." placeholder:"TIME"`
+	Role     *string  `help:"What it may do at most: viewer, operator or admin; what you may without it." placeholder:"ROLE"`
+	Selector *string  `help:"Which of the hosts that you see it sees; all without it." placeholder:"SELECTOR"`
 	output
 }
 
@@ -54,7 +58,7 @@ func (c tokensCreateCommand) Run(ctx context.Context, in Invocation) error {
 	if err != nil {
 		return err
 	}
-	request := wire.TokenInput{Name: c.Name}
+	request := wire.TokenInput{Name: c.Name, Role: c.Role, Selector: c.Selector}
 	if c.Expires > 0 {
 		request.ExpiresAt = new(time.Now().Add(time.Duration(c.Expires)).UTC().Truncate(time.Second))
 	}
