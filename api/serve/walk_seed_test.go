@@ -290,6 +290,24 @@ func (w *walk) newThing(t *testing.T, name string, a walker) string {
 		return "c" + strings.ReplaceAll(fleet.NewID().String(), "-", "")
 	case "new_refresh":
 		return w.newRefresh(t)
+	case "new_user":
+		return w.newUser(t, unique).ID.String()
+	case "new_reset":
+		plain, hash := token.NewResetToken()
+		err := w.Store.SetPasswordReset(background(t), store.PasswordReset{
+			UserID: w.newUser(t, unique).ID, Hash: hash, ExpiresAt: time.Now().Add(time.Hour), CreatedBy: "user:admin0",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return plain
+	case "own_session":
+		if a.user.ID == uuid.Nil {
+			return fleet.NewID().String()
+		}
+		id := fleet.NewID()
+		w.addSession(t, id, a.user, make([]byte, sha256.Size))
+		return id.String()
 	case "own_token":
 		return w.newToken(t, a.user).ID.String()
 	case "new_retention":
@@ -300,6 +318,25 @@ func (w *walk) newThing(t *testing.T, name string, a walker) string {
 	}
 	t.Fatalf("the table has the placeholder $%s, which nobody knows", name)
 	return ""
+}
+
+func (w *walk) newUser(t *testing.T, name string) fleet.User {
+	t.Helper()
+	u := fleet.User{ID: fleet.NewID(), Username: name, PasswordHash: "none", Role: fleet.Viewer}
+	if err := w.Store.AddUser(background(t), u); err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// read returns the user as it is now.
+func (w *walk) read(t *testing.T, u fleet.User) fleet.User {
+	t.Helper()
+	now, err := w.Store.User(background(t), u.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return now
 }
 
 func (w *walk) newCollector(t *testing.T) string {

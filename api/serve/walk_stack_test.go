@@ -127,6 +127,9 @@ func newWalk(t *testing.T) *walk {
 	if err := w.Store.AddUser(t.Context(), fleet.User{ID: fleet.NewID(), Username: "signer", PasswordHash: hash, Role: fleet.Viewer}); err != nil {
 		t.Fatal(err)
 	}
+	if err := w.Store.SetPassword(t.Context(), w.users[fleet.Admin][everywhere].ID, hash); err != nil {
+		t.Fatal(err)
+	}
 	w.seed(t)
 	return w
 }
@@ -167,7 +170,7 @@ func (w *walk) addSession(t *testing.T, id uuid.UUID, u fleet.User, refresh []by
 	t.Helper()
 	now := time.Now()
 	err := w.Ephemeral.CreateSession(t.Context(), ephemeral.Session{
-		ID: id, UserID: u.ID, RefreshHash: refresh, CreatedAt: now, ExpiresAt: now.Add(time.Hour), Address: "192.0.2.1", UserAgent: "walk",
+		ID: id, UserID: u.ID, RefreshHash: refresh, CreatedAt: now, ExpiresAt: now.Add(time.Hour), Address: "192.0.2.1", UserAgent: "walk", Epoch: w.read(t, u).SessionEpoch,
 	})
 	if err != nil {
 		t.Fatal(err)

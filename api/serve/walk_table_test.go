@@ -51,6 +51,21 @@ func rules() map[string]rule {
 		"createToken": {role: viewer, effect: plain, self: http.StatusForbidden, path: "/api/v1/tokens", body: `{"name":"another"}`},
 		"revokeToken": {role: viewer, effect: plain, self: http.StatusForbidden, path: "/api/v1/tokens/$own_token"},
 
+		"changePassword": {role: viewer, effect: plain, self: http.StatusForbidden, once: true, path: "/api/v1/auth/password", body: `{"current_password":"correct horse battery","new_password":"another horse battery"}`},
+		"resetPassword":  {effect: plain, once: true, path: "/api/v1/auth/reset", body: `{"token":"$new_reset","password":"another horse battery"}`},
+		"listSessions":   {role: viewer, effect: plain, self: http.StatusForbidden, path: "/api/v1/auth/sessions"},
+		"revokeSession":  {role: viewer, effect: plain, self: http.StatusForbidden, path: "/api/v1/auth/sessions/$own_session"},
+		"revokeSessions": {role: viewer, effect: plain, self: http.StatusForbidden, path: "/api/v1/auth/sessions?keep_current=true"},
+
+		"listUsers":          {role: admin, effect: unscopedOnly, path: "/api/v1/users"},
+		"createUser":         {role: admin, effect: unscopedOnly, path: "/api/v1/users", body: `{"username":"$unique","role":"viewer"}`},
+		"getUser":            {role: admin, effect: unscopedOnly, path: "/api/v1/users/$new_user"},
+		"updateUser":         {role: admin, effect: unscopedOnly, path: "/api/v1/users/$new_user", media: merge, body: `{"role":"operator"}`},
+		"deleteUser":         {role: admin, effect: unscopedOnly, path: "/api/v1/users/$new_user"},
+		"resetUser":          {role: admin, effect: unscopedOnly, path: "/api/v1/users/$new_user/reset"},
+		"listUserSessions":   {role: admin, effect: unscopedOnly, path: "/api/v1/users/$new_user/sessions"},
+		"revokeUserSessions": {role: admin, effect: unscopedOnly, path: "/api/v1/users/$new_user/sessions"},
+
 		"listHosts":     {role: viewer, effect: filtered, path: "/api/v1/hosts"},
 		"createHost":    {role: admin, effect: refused, path: "/api/v1/hosts", body: `{"name":"$unique","address":"192.0.2.9","site":"amber","labels":{"env":"staging"}}`},
 		"getHost":       {role: viewer, effect: hidden, path: "/api/v1/hosts/$host"},
@@ -125,7 +140,7 @@ func rules() map[string]rule {
 // notYet returns the operations that answer everybody that they are not supported yet.
 func notYet() []string {
 	return []string{
-		"listUsers", "createUser", "getUser", "updateUser", "deleteUser", "listAudit", "checkHost",
+		"listAudit", "checkHost",
 		"listWebhooks", "createWebhook", "getWebhook", "updateWebhook", "deleteWebhook", "listDeliveries", "replayDelivery",
 	}
 }

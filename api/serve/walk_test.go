@@ -225,7 +225,7 @@ func (w *walk) walkOperation(t *testing.T, op operation, r rule) {
 				t.Errorf("%s as %s tells what is hidden (%s) from what there is not (%s)", op.id, a, got.detail(), nothing.detail())
 			}
 		}
-		if op.id == "logout" && a.role != "" {
+		if ending := []string{"logout", "revokeSessions", "changePassword"}; slices.Contains(ending, op.id) && a.role != "" {
 			w.renew(t, a.user)
 		}
 	}

@@ -181,7 +181,7 @@ func (k *keeping) Unwrap() http.ResponseWriter { return k.ResponseWriter }
 
 func (k *keeping) answer(path string) store.IdempotentAnswer {
 	a := store.IdempotentAnswer{Status: k.status, Location: k.Header().Get("Location"), Body: append([]byte{}, k.content.Bytes()...)}
-	if path == prefix+tokensPath || strings.HasPrefix(path, prefix+"/auth/") {
+	if path == prefix+tokensPath || path == prefix+usersPath || strings.HasPrefix(path, prefix+"/auth/") || strings.HasSuffix(path, resetSuffix) {
 		a.Body = nil
 	}
 	return a

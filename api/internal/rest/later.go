@@ -14,17 +14,12 @@ import (
 // theirs. They take the parameters that they will have.
 func (s *server) registerLater() {
 	registerCalls[Paged](s, []laterCall{
-		{"listUsers", http.MethodGet, "/users", "List users", fleet.Admin},
 		{"listWebhooks", http.MethodGet, "/webhooks", "List webhooks", fleet.Admin},
 	})
 	registerCalls[struct{}](s, []laterCall{
-		{"createUser", http.MethodPost, "/users", "Add a user", fleet.Admin},
 		{"createWebhook", http.MethodPost, "/webhooks", "Add a webhook", fleet.Admin},
 	})
 	registerCalls[ByID](s, []laterCall{
-		{"getUser", http.MethodGet, "/users/{id}", "A user", fleet.Admin},
-		{"updateUser", http.MethodPatch, "/users/{id}", "Change a user", fleet.Admin},
-		{"deleteUser", http.MethodDelete, "/users/{id}", "Remove a user", fleet.Admin},
 		{"checkHost", http.MethodPost, hostsPath + "/{id}/check", "Check the way to a host", fleet.Operator},
 		{"getWebhook", http.MethodGet, "/webhooks/{id}", "A webhook", fleet.Admin},
 		{"updateWebhook", http.MethodPatch, "/webhooks/{id}", "Change a webhook", fleet.Admin},

@@ -110,6 +110,8 @@ var strictCasing = sync.OnceFunc(func() { huma.ValidateStrictCasing = true }) //
 
 func (s *server) registerAll() {
 	s.registerAuth()
+	s.registerSessions()
+	s.registerUsers()
 	s.registerTokens()
 	s.registerHosts()
 	s.registerSites()

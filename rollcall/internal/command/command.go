@@ -57,6 +57,9 @@ type commands struct {
 	Sites       sitesCommand       `cmd:"" help:"Where hosts are, and which workers reach them."`
 	Schedules   schedulesCommand   `cmd:"" help:"When to collect what, again and again."`
 	Collectors  collectorsCommand  `cmd:"" help:"What can be collected, and your own collectors."`
+	Users       usersCommand       `cmd:"" help:"Who may sign in, and what they may do."`
+	Passwd      passwdCommand      `cmd:"" help:"Change your password."`
+	Sessions    sessionsCommand    `cmd:"" help:"Where you are signed in."`
 	Tokens      tokensCommand      `cmd:"" help:"Your API tokens, for scripts."`
 	System      systemCommand      `cmd:"" help:"What the server keeps, for how long, and what it takes."`
 	Doctor      doctorCommand      `cmd:"" help:"Say in plain words what is wrong between this machine and a report."`
