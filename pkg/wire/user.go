@@ -47,7 +47,7 @@ type UserPatch struct {
 // A NewUser is a user that was made.
 type NewUser struct {
 	User
-	Reset *ResetLink `json:"reset" nullable:"true" doc:"the one-time link with which the user sets a password; null if one was given"`
+	Reset *ResetLink `json:"reset,omitempty" doc:"the one-time link with which the user sets a password; absent if one was given"`
 }
 
 // A ResetLink is a one-time link with which a user sets a password. It is shown once.

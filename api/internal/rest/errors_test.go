@@ -179,7 +179,7 @@ func badInputs() []badInput {
 		{"an unknown schedule", read("/api/v1/schedules/UNKNOWN"), 404, "not_found", ""},
 		{"a token without a name", call{method: post, path: "/api/v1/tokens", as: "viewer", body: `{}`, invalid: true}, 422, "required", "name"},
 		{"a call that is still to come", read("/api/v1/webhooks"), 422, "not_supported_yet", ""},
-	}, badHistories())
+	}, badHistories(), badAccounts())
 }
 
 // forged is an access token as somebody without the key would make it: {"alg":"none"}.

@@ -109,7 +109,7 @@ func TestTheRoad(t *testing.T) {
 	r.run(t.Context(), adminPassword+"\n", "login", r.at, "--password-stdin").must(t, 0, "as admin (admin)")
 	r.rc("whoami", "-o", "json").must(t, 0, `"role": "admin"`)
 	r.doctor()
-	for _, part := range []func(){r.hosts, r.imports, r.credentials, r.collect, r.collections, r.reports, r.changes, r.pasts, r.query, r.follow, r.hostKeys, r.schedules, r.tokens} {
+	for _, part := range []func(){r.hosts, r.imports, r.credentials, r.collect, r.collections, r.reports, r.changes, r.pasts, r.query, r.follow, r.hostKeys, r.schedules, r.tokens, r.users} {
 		part()
 	}
 	r.expire(t) // a session outlives its access token
@@ -323,4 +323,37 @@ func (r road) tokens() {
 	r.rc("tokens", "ls").must(r.t, 0, "ci", "in 29d")
 	r.rc("tokens", "revoke", "ci").must(r.t, 0, "Revoked ci")
 	ci.run(r.t.Context(), "", "whoami").must(r.t, 1, "not valid")
+}
+
+func (r road) users() {
+	ctx := r.t.Context()
+	link := strings.TrimSpace(r.rc("users", "add", "ann", "--role", "operator", "--selector", "env=test").must(r.t, 0, "Added ann", "good once").stdout)
+	if !strings.HasPrefix(link, r.at+"/reset#rcp_") {
+		r.t.Fatalf("the link is %q", link)
+	}
+	r.run(ctx, "correct horse battery\n", "users", "add", "bob", "--role", "viewer", "--password-stdin").must(r.t, 0, "Added bob")
+	r.rc("users", "add", "ann", "--role", "viewer").must(r.t, 1, "exists already")
+	r.rc("users", "ls").must(r.t, 0, "ann", "operator", "env=test", "bob", "admin")
+	r.rc("users", "set", "bob").must(r.t, 2, "--role or --selector")
+	r.rc("users", "set", "bob", "--role", "operator", "--selector", "site=eu").must(r.t, 0, "operator of site=eu")
+	r.rc("users", "set", "bob", "--selector", "*").must(r.t, 0, "operator of all hosts")
+	r.rc("users", "show", "bob", "-o", "json").must(r.t, 0, `"role": "operator"`, `"selector": null`)
+	r.rc("users", "disable", "admin").must(r.t, 1, "own account")
+
+	bob := newUser(r.t)
+	bob.run(ctx, "correct horse battery\n", "login", r.at, "-u", "bob", "--password-stdin").must(r.t, 0, "as bob")
+	bob.run(ctx, "correct horse battery\n", "passwd", "--password-stdin").must(r.t, 2, "two lines")
+	bob.run(ctx, "wrong horse battery\nanother horse battery\n", "passwd", "--password-stdin").must(r.t, 1, "is wrong")
+	bob.run(ctx, "correct horse battery\nanother horse battery\n", "passwd", "--password-stdin").must(r.t, 0, "Changed your password")
+	bob.run(ctx, "", "sessions", "ls").must(r.t, 0, "127.0.0.1")
+	bob.run(ctx, "", "sessions", "revoke").must(r.t, 2, "--others")
+	bob.run(ctx, "", "sessions", "revoke", "--others").must(r.t, 0, "Ended them")
+	r.rc("users", "sessions", "bob").must(r.t, 0, "127.0.0.1")
+	r.rc("users", "sessions", "bob", "--revoke").must(r.t, 0, "Ended the sessions of bob")
+	bob.run(ctx, "", "whoami").must(r.t, 1)
+	r.rc("users", "reset", "bob").must(r.t, 0, "/reset#rcp_")
+	r.rc("users", "disable", "bob").must(r.t, 0, "Disabled bob")
+	r.rc("users", "enable", "bob").must(r.t, 0, "Enabled bob")
+	r.rc("users", "rm", "ann", "bob").must(r.t, 0, "Deleted ann", "Deleted bob")
+	r.rc("users", "show", "bob").must(r.t, 1, "rollcall users ls")
 }
