@@ -65,16 +65,16 @@ func TestAPasswordChangeEndsAllSessionsButOne(t *testing.T) {
 
 func TestGuessingTheCurrentPasswordIsLimited(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, account.Options{PerAccount: ephemeral.PerMinute(3)})
+	b := newBench(t, account.Options{})
 	b.addUser(t, "ann", fleet.Viewer, "")
 	_, actor := b.login(t, "ann")
 	var err error
-	for range 10 {
+	for range 20 {
 		if err = b.ChangePassword(t.Context(), actor, "not the password", another); fleet.KindOf(err) == fleet.Exhausted {
 			return
 		}
 	}
-	t.Errorf("ten guesses were answered, the last with %v", err)
+	t.Errorf("twenty guesses were answered, the last with %v", err)
 }
 
 func TestSessionsOfAnEarlierPasswordAreDeadEvenIfRedisWasNotTold(t *testing.T) {
