@@ -100,7 +100,7 @@ func TestOneTimeLinks(t *testing.T) {
 	b.addUser(t, "root", fleet.Admin, "")
 	ann := b.addUser(t, "ann", fleet.Viewer, "")
 	_, root := b.login(t, "root")
-	tokens, actor := b.login(t, "ann")
+	tokens, _ := b.login(t, "ann")
 	link := func() account.ResetLink {
 		t.Helper()
 		l, err := b.ResetLink(t.Context(), root, ann.ID)
@@ -162,7 +162,8 @@ func TestOneTimeLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if actor, err = b.Authenticate(t.Context(), sessions.Access); err != nil {
+	actor, err := b.Authenticate(t.Context(), sessions.Access)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := b.ChangePassword(t.Context(), actor, another, password); err != nil {
