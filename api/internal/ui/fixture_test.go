@@ -43,6 +43,19 @@ func (a accounts) LoginCookie(_ context.Context, username, password string, _ ac
 
 func (a accounts) Logout(context.Context, fleet.Actor) error { return a.err }
 
+// ResetPassword knows one link, good.
+func (a accounts) ResetPassword(_ context.Context, plain, password string, _ account.Client) error {
+	switch {
+	case a.err != nil:
+		return a.err
+	case plain != "good":
+		return fleet.Errorf(fleet.Unauthenticated, "the link is not good").WithCode(account.CodeResetLinkInvalid)
+	case len(password) < 12:
+		return fleet.InvalidField("password", "needs at least 12 characters")
+	}
+	return nil
+}
+
 // A site is the pages on a database of the test's own, looked at by one actor.
 type site struct {
 	t       *testing.T

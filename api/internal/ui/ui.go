@@ -29,6 +29,7 @@ var files embed.FS
 type Accounts interface {
 	LoginCookie(ctx context.Context, username, password string, from account.Client) (account.Cookie, error)
 	Logout(ctx context.Context, actor fleet.Actor) error
+	ResetPassword(ctx context.Context, token, password string, from account.Client) error
 }
 
 // Config is what the pages need.
@@ -91,6 +92,8 @@ func (s *Server) Routes(r chi.Router) {
 	r.Get("/login", s.page(s.login))
 	r.Post("/login", s.page(s.signIn))
 	r.Post("/logout", s.page(s.signOut))
+	r.Get("/reset", s.page(s.reset))
+	r.Post("/reset", s.page(s.setPassword))
 	r.Get("/", s.signedIn(s.overview))
 	r.Get("/hosts", s.signedIn(s.hosts))
 	r.Get("/hosts/{id}", s.signedIn(s.host))

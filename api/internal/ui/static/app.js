@@ -163,3 +163,10 @@ if (live && window.EventSource) {
   addEventListener("pagehide", () => { if (source) source.close(); });
   live.hidden = false;
 }
+
+// The token of a one-time link stands behind the # of the address. It goes into the form, and out of the history.
+const token = document.querySelector("input[data-from-address]");
+if (token && location.hash.length > 1) {
+  token.value = location.hash.slice(1);
+  history.replaceState(null, "", location.pathname);
+}
