@@ -170,12 +170,12 @@ func (s *Store) Changes(ctx context.Context, scope fleet.Scope, f ChangeFilter, 
 }
 
 func (w *where) changeFilter(scope fleet.Scope, f ChangeFilter) {
-	w.scope(scope, "h")
+	w.scope(scope)
 	if f.HostID != nil {
 		w.add("c.host_id = @host", "host", *f.HostID)
 	}
 	if f.Selector != nil {
-		w.selector(f.Selector, "h")
+		w.selector(f.Selector)
 	}
 	if f.Type != "" {
 		w.add("c.report_type = (select id from report_types where name = @type)", "type", f.Type)

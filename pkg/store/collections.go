@@ -71,11 +71,11 @@ func (s *Store) AddCollection(ctx context.Context, scope fleet.Scope, c fleet.Co
 	c.CreatedAt = fleet.TimeOf(c.ID)
 	w := newWhere()
 	w.and("h.retired_at is null")
-	w.scope(scope, "h")
+	w.scope(scope)
 	if len(c.HostIDs) > 0 {
 		w.add("h.id = any(@host_ids)", "host_ids", c.HostIDs)
 	} else {
-		w.selector(selector, "h")
+		w.selector(selector)
 		w.args["host_ids"] = nil
 	}
 	w.collectionArgs(c)

@@ -133,7 +133,7 @@ type CollectorUse struct {
 // CollectorUses returns by their types which reports the hosts of the scope have. A type that no host has is not there.
 func (s *Store) CollectorUses(ctx context.Context, scope fleet.Scope) (map[string]CollectorUse, error) {
 	w := newWhere()
-	w.scope(scope, "h")
+	w.scope(scope)
 	rows, _ := s.db.Query(ctx, `
 		select t.name, count(*), max(l.created_at)
 		from latest_reports l join hosts h on h.id = l.host_id join report_types t on t.id = l.report_type
@@ -182,7 +182,7 @@ func (s *Store) KeepTrial(ctx context.Context, l Lease, result []byte) error {
 // Trial returns the trial of a collection whose host the scope sees. One that has expired is not there any more.
 func (s *Store) Trial(ctx context.Context, scope fleet.Scope, collection uuid.UUID) (fleet.Trial, error) {
 	w := newWhere()
-	w.scope(scope, "h")
+	w.scope(scope)
 	w.args["collection"], w.args["created_at"] = collection, fleet.TimeOf(collection)
 	var t fleet.Trial
 	err := s.db.QueryRow(ctx, `

@@ -35,7 +35,7 @@ func (s *Store) count(ctx context.Context, scope fleet.Scope, found []fleet.Coll
 	}
 	w := newWhere()
 	w.args["ids"], w.args["oldest"], w.args["newest"] = ids, oldest, newest
-	w.scope(scope, "h")
+	w.scope(scope)
 	rows, _ := s.db.Query(ctx, `
 		select t.collection_id, t.state, coalesce(t.error_code, ''), count(*), min(t.started_at), max(t.finished_at) from (
 			select collection_id, host_id, state, null::text as error_code, started_at, null::timestamptz as finished_at
@@ -111,7 +111,7 @@ func (s *Store) hideHosts(ctx context.Context, scope fleet.Scope, found []fleet.
 	}
 	w := newWhere()
 	w.add("h.id = any(@named)", "named", named)
-	w.scope(scope, "h")
+	w.scope(scope)
 	rows, _ := s.db.Query(ctx, "select h.id from hosts h where "+w.String(), w.args)
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 	if err != nil {

@@ -31,7 +31,7 @@ func (s *Store) Formers(ctx context.Context, scope fleet.Scope, host uuid.UUID, 
 	w := newWhere()
 	w.add("h.id = @host", "host", host)
 	w.and("(l.host_id is not null or p.host_id is not null)")
-	w.scope(scope, "h")
+	w.scope(scope)
 	w.args["types"], w.args["hashes"] = types, hashes
 	rows, _ := s.db.Query(ctx, `
 		select k.type, coalesce(l.report_id, p.report_id), coalesce(l.created_at, p.valid_from),
@@ -73,7 +73,7 @@ func (s *Store) sinces(ctx context.Context, scope fleet.Scope, host uuid.UUID, r
 	w := newWhere()
 	w.add("x.host_id = @host", "host", host)
 	w.add("x.report_type = (select id from report_types where name = @type)", "type", reportType)
-	w.scope(scope, "h")
+	w.scope(scope)
 	w.args["at"] = "infinity"
 	if !at.IsZero() {
 		w.args["at"] = at

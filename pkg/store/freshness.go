@@ -104,7 +104,7 @@ func (s *Store) HostStatuses(ctx context.Context, scope fleet.Scope, hosts []uui
 	w := newWhere()
 	w.add("h.id = any(@hosts)", "hosts", hosts)
 	w.and("h.retired_at is null")
-	w.scope(scope, "h")
+	w.scope(scope)
 	w.args["default"] = int(fleet.DefaultAllowedAge / time.Second)
 	rows, _ := s.db.Query(ctx, `
 		select h.id, coalesce(f.status, freshness_of(h.enabled, st.state, st.succeeded_at, @default, now())), coalesce(f.since, h.created_at),
@@ -135,7 +135,7 @@ func (s *Store) HostStatuses(ctx context.Context, scope fleet.Scope, hosts []uui
 // FreshnessCounts returns how many hosts of which site are how fresh, by site and from the freshest on.
 func (s *Store) FreshnessCounts(ctx context.Context, scope fleet.Scope) ([]fleet.FreshnessCount, error) {
 	w := newWhere()
-	w.scope(scope, "h")
+	w.scope(scope)
 	w.args["order"] = fleet.Freshnesses()
 	rows, _ := s.db.Query(ctx, `
 		select h.site, f.status, count(*) from host_freshness f join hosts h on h.id = f.host_id

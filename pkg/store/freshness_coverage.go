@@ -75,7 +75,7 @@ func (s *Store) HostsPicked(ctx context.Context, groups [][]fleet.Selector) ([][
 		w := newWhere()
 		w.and("h.retired_at is null")
 		for _, selector := range group {
-			w.selector(&selector, "h")
+			w.selector(&selector)
 		}
 		batch.Queue("select h.id from hosts h where "+w.String(), w.args).Query(func(rows pgx.Rows) (err error) {
 			picked[i], err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])

@@ -70,12 +70,12 @@ func (s *Store) FreshnessChanges(ctx context.Context, scope fleet.Scope, f Fresh
 }
 
 func (w *where) freshnessFilter(scope fleet.Scope, f FreshnessFilter) {
-	w.scope(scope, "h")
+	w.scope(scope)
 	if f.HostID != nil {
 		w.add("c.host_id = @host", "host", *f.HostID)
 	}
 	if f.Selector != nil {
-		w.selector(f.Selector, "h")
+		w.selector(f.Selector)
 	}
 	if f.After != "" {
 		w.add("c.after = @status", "status", f.After)

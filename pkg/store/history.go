@@ -25,7 +25,7 @@ func (s *Store) ReportsAsOf(ctx context.Context, scope fleet.Scope, host uuid.UU
 	if reportType != "" {
 		w.add("t.name = @type", "type", reportType)
 	}
-	w.scope(scope, "h")
+	w.scope(scope)
 	rows, _ := s.db.Query(ctx, "select "+reportColumnsThen+`
 		from report_types t
 		cross join lateral (
@@ -114,7 +114,7 @@ func (s *Store) pathPeriods(ctx context.Context, scope fleet.Scope, host uuid.UU
 	w.add("p.host_id = @host", "host", host)
 	w.add("p.report_type = (select id from report_types where name = @type)", "type", reportType)
 	w.add("p.valid_from < @before", "before", before)
-	w.scope(scope, "h")
+	w.scope(scope)
 	w.args["path"] = []string(path)
 	if path == nil {
 		w.args["path"] = []string{}

@@ -23,7 +23,7 @@ func scanHostKey(row pgx.CollectableRow) (fleet.HostKey, error) {
 func (s *Store) HostKeys(ctx context.Context, scope fleet.Scope, host uuid.UUID) ([]fleet.HostKey, error) {
 	w := newWhere()
 	w.add("k.host_id = @host", "host", host)
-	w.scope(scope, "h")
+	w.scope(scope)
 	rows, _ := s.db.Query(ctx, "select "+hostKeyColumns+
 		" from host_keys k join hosts h on h.id = k.host_id where "+w.String()+" order by k.first_seen desc, k.id desc", w.args)
 	keys, err := pgx.CollectRows(rows, scanHostKey)

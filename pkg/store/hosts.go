@@ -61,7 +61,7 @@ func (s *Store) HostByName(ctx context.Context, scope fleet.Scope, name string) 
 
 func (s *Store) oneHost(ctx context.Context, scope fleet.Scope, w *where) (fleet.Host, error) {
 	w.and("h.retired_at is null")
-	w.scope(scope, "h")
+	w.scope(scope)
 	rows, _ := s.db.Query(ctx, "select "+hostColumns+" from hosts h where "+w.String(), w.args)
 	h, err := pgx.CollectExactlyOneRow(rows, scanHost)
 	return h, notFound(err, "host")
@@ -71,7 +71,7 @@ func (s *Store) oneHost(ctx context.Context, scope fleet.Scope, w *where) (fleet
 func (s *Store) Hosts(ctx context.Context, scope fleet.Scope, f fleet.HostFilter, page fleet.Page) ([]fleet.Host, string, error) {
 	w := newWhere()
 	w.and("h.retired_at is null")
-	w.scope(scope, "h")
+	w.scope(scope)
 	w.hostFilter(f)
 	from, name := hostsFrom(f)
 	if page.After != "" {
@@ -112,7 +112,7 @@ func (w *where) hostFilter(f fleet.HostFilter) {
 		w.add("f.code = @code", "code", f.Code)
 	}
 	if f.Selector != nil {
-		w.selector(f.Selector, "h")
+		w.selector(f.Selector)
 	}
 	if f.Site != "" {
 		w.add("h.site = @site", "site", f.Site)
@@ -129,7 +129,7 @@ func (w *where) hostFilter(f fleet.HostFilter) {
 func (s *Store) CountHosts(ctx context.Context, scope fleet.Scope, f fleet.HostFilter) (int, error) {
 	w := newWhere()
 	w.and("h.retired_at is null")
-	w.scope(scope, "h")
+	w.scope(scope)
 	w.hostFilter(f)
 	var n int
 	from, _ := hostsFrom(f)
@@ -213,7 +213,7 @@ func (s *Store) HostsByName(ctx context.Context, scope fleet.Scope, names []stri
 	w := newWhere()
 	w.add("h.name = any(@names)", "names", names)
 	w.and("h.retired_at is null")
-	w.scope(scope, "h")
+	w.scope(scope)
 	rows, _ := s.db.Query(ctx, "select "+hostColumns+" from hosts h where "+w.String(), w.args)
 	hosts, err := pgx.CollectRows(rows, scanHost)
 	byName := make(map[string]fleet.Host, len(hosts))

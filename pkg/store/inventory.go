@@ -130,7 +130,7 @@ func (s *Store) SitesUsing(ctx context.Context, scope fleet.Scope, credential uu
 	w := newWhere()
 	w.add("(h.credential_id = @credential or h.become_credential_id = @credential)", "credential", credential)
 	w.and("h.retired_at is null")
-	w.scope(scope, "h")
+	w.scope(scope)
 	rows, _ := s.db.Query(ctx, "select distinct h.site from hosts h where "+w.String()+" order by 1", w.args)
 	sites, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	return sites, fail(err, "reading the sites of a credential")

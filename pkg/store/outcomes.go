@@ -13,7 +13,7 @@ import (
 func (s *Store) HostOutcomes(ctx context.Context, scope fleet.Scope) ([]fleet.HostOutcome, error) {
 	w := newWhere()
 	w.and("h.retired_at is null")
-	w.scope(scope, "h")
+	w.scope(scope)
 	rows, _ := s.db.Query(ctx, `
 		with found as (
 			select h.id, h.name, h.enabled, coalesce(st.state, '') as state, coalesce(st.error_code, '') as code,

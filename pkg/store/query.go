@@ -73,10 +73,10 @@ var errEnough = errors.New("enough")
 
 func factQuery(scope fleet.Scope, q FactQuery) (string, pgx.NamedArgs) {
 	w := newWhere()
-	w.scope(scope, "h")
+	w.scope(scope)
 	w.add("p.report_type = (select id from report_types where name = @type)", "type", q.Type)
 	if q.Selector != nil {
-		w.selector(q.Selector, "h")
+		w.selector(q.Selector)
 	}
 	if q.At.IsZero() {
 		w.and("p.valid_to is null and h.retired_at is null")

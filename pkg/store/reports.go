@@ -49,7 +49,7 @@ func (s *Store) Report(ctx context.Context, scope fleet.Scope, id uuid.UUID) (fl
 	w := newWhere()
 	w.add("r.id = @id", "id", id)
 	w.add("r.created_at = @at", "at", fleet.TimeOf(id))
-	w.scope(scope, "h")
+	w.scope(scope)
 	rows, _ := s.db.Query(ctx, "select "+reportColumns+" from report_rows r "+reportJoins+" where "+w.String(), w.args)
 	r, err := pgx.CollectExactlyOneRow(rows, scanReport)
 	if isNoRows(err) {
@@ -67,7 +67,7 @@ func (s *Store) LatestReports(ctx context.Context, scope fleet.Scope, host uuid.
 	if reportType != "" {
 		w.add("l.report_type = (select id from report_types where name = @type)", "type", reportType)
 	}
-	w.scope(scope, "h")
+	w.scope(scope)
 	rows, _ := s.db.Query(ctx, "select "+reportColumns+`
 		from latest_reports l join report_rows r on r.id = l.report_id and r.created_at = l.created_at `+reportJoins+`
 		where `+w.String()+" order by l.report_type", w.args)
@@ -88,7 +88,7 @@ type LatestReport struct {
 func (s *Store) LatestOf(ctx context.Context, scope fleet.Scope, hosts []uuid.UUID) (map[uuid.UUID][]LatestReport, error) {
 	w := newWhere()
 	w.add("l.host_id = any(@hosts)", "hosts", hosts)
-	w.scope(scope, "h")
+	w.scope(scope)
 	rows, _ := s.db.Query(ctx, `
 		select l.host_id, l.report_id, t.name, l.created_at, l.status
 		from latest_reports l join hosts h on h.id = l.host_id join report_types t on t.id = l.report_type
@@ -105,7 +105,7 @@ func (s *Store) LatestOf(ctx context.Context, scope fleet.Scope, hosts []uuid.UU
 // page.
 func (s *Store) Reports(ctx context.Context, scope fleet.Scope, f fleet.ReportFilter, page fleet.Page) ([]fleet.Report, string, error) {
 	w := newWhere()
-	w.scope(scope, "h")
+	w.scope(scope)
 	if err := w.reportFilter(f, page); err != nil {
 		return nil, "", err
 	}

@@ -113,7 +113,7 @@ func (s *Store) UnsetTypeRetention(ctx context.Context, reportType string) error
 func (s *Store) HostsAfter(ctx context.Context, scope fleet.Scope, after uuid.UUID, limit int) ([]uuid.UUID, error) {
 	w := newWhere()
 	w.add("h.id > @after", "after", after)
-	w.scope(scope, "h")
+	w.scope(scope)
 	w.args["limit"] = limit
 	rows, _ := s.db.Query(ctx, "select h.id from hosts h where "+w.String()+" order by h.id limit @limit", w.args)
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])

@@ -41,9 +41,9 @@ func (s *Store) ScheduleReaches(ctx context.Context, scope fleet.Scope, schedule
 		reaches[i].Own = owner != nil && owner.String() == scope.Selector().String()
 		w := newWhere()
 		w.and("h.retired_at is null")
-		w.selector(read(sch.Selector), "h")
+		w.selector(read(sch.Selector))
 		if owner != nil {
-			w.selector(owner, "h")
+			w.selector(owner)
 		}
 		seen := w.scoped(scope)
 		batch.Queue("select exists (select from hosts h where "+w.String()+" and "+seen+"), exists (select from hosts h where "+w.String()+" and not ("+seen+"))", w.args).

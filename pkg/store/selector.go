@@ -6,46 +6,46 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
 
-// selector bounds the query to the hosts under alias that sel picks; nil and the zero selector pick none.
-func (w *where) selector(sel *fleet.Selector, alias string) {
+// selector bounds the query to those of the hosts h that sel picks; nil and the zero selector pick none.
+func (w *where) selector(sel *fleet.Selector) {
 	if sel == nil || sel.IsZero() {
 		w.and("false")
 		return
 	}
-	w.and(w.expr(sel.Expr(), alias))
+	w.and(w.expr(sel.Expr()))
 }
 
 // expr returns the condition of an expression of a selector. Its logic has two values, like Selector.Match: name and
 // site are never null, and a label is asked for by containment, which a missing label does not meet.
-func (w *where) expr(e fleet.Expr, alias string) string {
+func (w *where) expr(e fleet.Expr) string {
 	switch e := e.(type) {
 	case fleet.All:
 		return "true"
 	case fleet.And:
-		return w.join(e.Terms, " and ", alias)
+		return w.join(e.Terms, " and ")
 	case fleet.Or:
-		return w.join(e.Terms, " or ", alias)
+		return w.join(e.Terms, " or ")
 	case fleet.Not:
-		return "not (" + w.expr(e.Term, alias) + ")"
+		return "not (" + w.expr(e.Term) + ")"
 	case fleet.Compare:
-		return w.compare(e, alias)
+		return w.compare(e)
 	}
 	return "false"
 }
 
-func (w *where) join(terms []fleet.Expr, word, alias string) string {
+func (w *where) join(terms []fleet.Expr, word string) string {
 	conditions := make([]string, len(terms))
 	for i, term := range terms {
-		conditions[i] = w.expr(term, alias)
+		conditions[i] = w.expr(term)
 	}
 	return "(" + strings.Join(conditions, word) + ")"
 }
 
-func (w *where) compare(c fleet.Compare, alias string) string {
+func (w *where) compare(c fleet.Compare) string {
 	if c.Field == fleet.FieldLabel {
-		return w.compareLabel(c, alias+".labels")
+		return w.compareLabel(c)
 	}
-	column := alias + "." + string(c.Field)
+	column := "h." + string(c.Field)
 	switch c.Op {
 	case fleet.OpEq:
 		return column + " = " + w.arg(c.Values[0])
@@ -62,27 +62,27 @@ func (w *where) compare(c fleet.Compare, alias string) string {
 	return "false"
 }
 
-func (w *where) compareLabel(c fleet.Compare, column string) string {
+func (w *where) compareLabel(c fleet.Compare) string {
 	switch c.Op {
 	case fleet.OpEq:
-		return w.contains(column, c.Key, c.Values)
+		return w.contains(c.Key, c.Values)
 	case fleet.OpNe, fleet.OpNotIn:
-		return "not " + w.contains(column, c.Key, c.Values)
+		return "not " + w.contains(c.Key, c.Values)
 	case fleet.OpIn:
-		return w.contains(column, c.Key, c.Values)
+		return w.contains(c.Key, c.Values)
 	case fleet.OpHas:
-		return "jsonb_exists(" + column + ", " + w.arg(c.Key) + ")"
+		return "jsonb_exists(h.labels, " + w.arg(c.Key) + ")"
 	case fleet.OpGlob:
-		return "coalesce(" + column + " ->> " + w.arg(c.Key) + " like " + w.arg(globPattern(c.Values[0])) + ", false)"
+		return "coalesce(h.labels ->> " + w.arg(c.Key) + " like " + w.arg(globPattern(c.Values[0])) + ", false)"
 	}
 	return "false"
 }
 
 // contains asks whether the label is there with one of the values, in a form that the index on labels serves.
-func (w *where) contains(column, key string, values []string) string {
+func (w *where) contains(key string, values []string) string {
 	conditions := make([]string, len(values))
 	for i, value := range values {
-		conditions[i] = column + " @> " + w.arg(map[string]string{key: value}) + "::jsonb"
+		conditions[i] = "h.labels @> " + w.arg(map[string]string{key: value}) + "::jsonb"
 	}
 	return "(" + strings.Join(conditions, " or ") + ")"
 }

@@ -65,7 +65,7 @@ func metricsOf(scope fleet.Scope, host uuid.UUID, q MetricQuery) *where {
 	w.add("m.report_type = (select id from report_types where name = @type)", "type", q.Type)
 	w.add("m.created_at >= @since", "since", q.Since)
 	w.add("m.created_at < @until", "until", q.Until)
-	w.scope(scope, "h")
+	w.scope(scope)
 	return w
 }
 

@@ -19,7 +19,7 @@ const living = "select unnest(w.sites) from workers w where w.seen_at > now() - 
 func (s *Store) Sites(ctx context.Context, scope fleet.Scope, silence time.Duration) ([]fleet.Site, error) {
 	w := newWhere()
 	w.and("h.retired_at is null")
-	w.scope(scope, "h")
+	w.scope(scope)
 	w.args["silence"] = silence
 	ofWorkers, tasks := "", "tasks t"
 	if scope.Selector() == nil && !scope.SeesNothing() {
@@ -65,7 +65,7 @@ func (s *Store) WorkersFor(ctx context.Context, scope fleet.Scope, age time.Dura
 	}
 	w := newWhere()
 	w.and("h.retired_at is null")
-	w.scope(scope, "h")
+	w.scope(scope)
 	rows, _ := s.db.Query(ctx, "select distinct h.site from hosts h where "+w.String(), w.args)
 	sites, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
@@ -113,7 +113,7 @@ const unservedSites = `
 func (s *Store) UnservedTasks(ctx context.Context, scope fleet.Scope, collection uuid.UUID, silence time.Duration) ([]fleet.SiteWait, error) {
 	w := newWhere()
 	w.add("t.collection_id = @collection", "collection", collection)
-	w.scope(scope, "h")
+	w.scope(scope)
 	w.args["silence"] = silence
 	rows, _ := s.db.Query(ctx, `
 		select t.site, count(*) from tasks t join hosts h on h.id = t.host_id

@@ -127,7 +127,7 @@ type TaskFilter struct {
 // Tasks returns a page of a collection's tasks by host name, and the cursor of the next page.
 func (s *Store) Tasks(ctx context.Context, scope fleet.Scope, collection uuid.UUID, f TaskFilter, page fleet.Page) ([]fleet.Task, string, error) {
 	w := newWhere()
-	w.scope(scope, "h")
+	w.scope(scope)
 	w.args["collection"], w.args["created_at"] = collection, fleet.TimeOf(collection)
 	if f.State != "" {
 		w.add("t.state = @state", "state", f.State)
@@ -173,7 +173,7 @@ func (s *Store) Tasks(ctx context.Context, scope fleet.Scope, collection uuid.UU
 // running for no longer than maxAge. It is nil if there is none.
 func (s *Store) OpenTaskFor(ctx context.Context, scope fleet.Scope, host uuid.UUID, reportType string, maxAge time.Duration) (*fleet.Task, error) {
 	w := newWhere()
-	w.scope(scope, "h")
+	w.scope(scope)
 	w.add("t.host_id = @host", "host", host)
 	w.add("@type = any(c.report_types)", "type", reportType)
 	w.add("(t.state = 'queued' or t.claimed_at > now() - @max_age::interval)", "max_age", maxAge)

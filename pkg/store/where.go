@@ -45,21 +45,21 @@ func (w *where) String() string {
 	return strings.Join(w.conditions, "\n  and ")
 }
 
-// scope bounds the query to what the scope sees of the hosts under alias.
-func (w *where) scope(scope fleet.Scope, alias string) {
+// scope bounds the query to what the scope sees of the hosts h.
+func (w *where) scope(scope fleet.Scope) {
 	if scope.SeesNothing() {
 		w.and("false")
 		return
 	}
 	if bound := scope.Selector(); bound != nil {
-		w.selector(bound, alias)
+		w.selector(bound)
 	}
 }
 
 // scoped returns the condition that bounds the hosts h to the scope, for use inside a larger one.
 func (w *where) scoped(scope fleet.Scope) string {
 	inner := where{args: w.args}
-	inner.scope(scope, "h")
+	inner.scope(scope)
 	return inner.String()
 }
 

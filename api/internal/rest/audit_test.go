@@ -34,12 +34,12 @@ func TestTheAuditLogIsReadByAdmins(t *testing.T) {
 	if len(filtered.Items) != 2 {
 		t.Errorf("filtered %+v", filtered)
 	}
-	lines := strings.Split(strings.TrimSpace(string(b.do(t, call{path: path + "&format=ndjson&limit=1", as: "admin"}).body)), "\n")
+	lines := strings.Split(strings.TrimSpace(b.do(t, call{path: path + "&format=ndjson&limit=1", as: "admin"}).body), "\n")
 	var entry wire.AuditEntry
 	if err := json.Unmarshal([]byte(lines[0]), &entry); err != nil || len(lines) != 3 || entry.ID != list.Items[0].ID {
 		t.Errorf("lines %q, %v", lines, err)
 	}
-	table := string(b.do(t, call{path: path + "&format=csv", as: "admin"}).body)
+	table := b.do(t, call{path: path + "&format=csv", as: "admin"}).body
 	if !strings.HasPrefix(table, "created_at,actor,") || !strings.Contains(table, ",'=cmd|") || strings.Count(table, "system,") != 3 {
 		t.Errorf("table %s", table)
 	}
