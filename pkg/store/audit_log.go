@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,16 @@ type AuditFilter struct {
 	Address  string    // an address or a network that holds it
 	Since    time.Time // inclusive; zero means unbounded
 	Until    time.Time // exclusive; zero means unbounded
+}
+
+// check returns an error of kind Invalid for an address that PostgreSQL would not read.
+func (f AuditFilter) check() error {
+	_, badAddress := netip.ParseAddr(f.Address)
+	_, badNetwork := netip.ParsePrefix(f.Address)
+	if f.Address != "" && (badAddress != nil && badNetwork != nil || strings.Contains(f.Address, "%")) {
+		return fleet.InvalidField("address", "it is an IP address or a network such as 192.0.2.0/24")
+	}
+	return nil
 }
 
 func (f AuditFilter) where(w *where) {
@@ -66,6 +77,9 @@ func scanAuditRecord(row pgx.CollectableRow) (fleet.AuditRecord, error) {
 
 // auditQuery returns the statement of a page of the audit log.
 func auditQuery(f AuditFilter, p fleet.Page) (string, pgx.NamedArgs, error) {
+	if err := f.check(); err != nil {
+		return "", nil, err
+	}
 	w := newWhere()
 	f.where(w)
 	if p.After != "" {
@@ -96,7 +110,7 @@ func readAuditCursor(cursor string) (time.Time, uuid.UUID, error) {
 }
 
 // AuditRecords returns entries of the audit log, newest first, and the cursor of the page after them. They are about everything, so that
-// a scope which is bounded sees none of them.
+// a scope which is bounded sees none of them. A filter or a cursor that cannot be read is an error of kind Invalid.
 func (s *Store) AuditRecords(ctx context.Context, scope fleet.Scope, f AuditFilter, p fleet.Page) ([]fleet.AuditRecord, string, error) {
 	if scope.SeesNothing() || scope.Selector() != nil {
 		return nil, "", nil

@@ -101,6 +101,7 @@ func (s *Server) Routes(r chi.Router) {
 	r.Get("/hosts/{id}/history", s.signedIn(s.history))
 	r.Get("/changes", s.signedIn(s.changes))
 	r.Get("/system", s.signedIn(s.system))
+	r.Get("/audit", s.signedIn(s.audit))
 	r.Get("/collectors", s.signedIn(s.collectors))
 	r.Get("/collectors/{name}", s.signedIn(s.collector))
 	r.Get("/reports/{id}", s.signedIn(s.report))
