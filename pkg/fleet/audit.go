@@ -37,6 +37,10 @@ func (p AuditPosition) Compare(q AuditPosition) int {
 	return cmp.Or(cmp.Compare(p.Life, q.Life), cmp.Compare(p.Tx, q.Tx), bytes.Compare(p.ID[:], q.ID[:]))
 }
 
+// SealLate is for how long an entry of the audit log may wait for its seal before somebody should look; a healthy
+// scheduler seals every minute.
+const SealLate = 10 * time.Minute
+
 // An AuditSeal is one link of the chain that the audit log is sealed with: it stands for the entries of one month after
 // From and up to To, as package ledger computes.
 type AuditSeal struct {

@@ -12,8 +12,6 @@ import (
 const (
 	auditPerPage = 75
 	maxAuditText = 300 // bytes of a filter, as in the API
-	// sealLate is for how long an entry may wait for its seal before the page warns; the job comes every minute.
-	sealLate = 10 * time.Minute
 )
 
 // auditPage is all that audit.html may use.
@@ -111,7 +109,7 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if backlog > sealLate {
+	if backlog > fleet.SealLate {
 		page.Late = backlog
 	}
 	page.Rows = auditRows(entries, page.Seal.To, stay)
