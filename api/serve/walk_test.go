@@ -17,8 +17,8 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
 
-// TestNobodySeesOrDoesMoreThanHeMay walks every operation of the served OpenAPI document, every method of the gRPC
-// services and every page, with every role, scope and kind of credential, and compares the answers with tables.
+// TestNobodySeesOrDoesMoreThanHeMay walks every operation of the served OpenAPI document and every page with every role,
+// scope and kind of credential, and compares the answers with tables.
 //
 // The steps share one api and its data. Those that count come first, because those that write add to it.
 func TestNobodySeesOrDoesMoreThanHeMay(t *testing.T) { //nolint:tparallel // its steps share one api, one after the other
@@ -30,6 +30,7 @@ func TestNobodySeesOrDoesMoreThanHeMay(t *testing.T) { //nolint:tparallel // its
 	}{
 		{"what is counted is counted within the scope", (*walk).counts},
 		{"further filters and formats tell nothing either", (*walk).reads},
+		{"every page", (*walk).pageByPage},
 		{"every operation of the OpenAPI document", (*walk).operations},
 		{"a scoped write lies inside the scope before and after", (*walk).writes},
 	} {
