@@ -3,12 +3,15 @@ package serve
 import (
 	"maps"
 	"net/http"
+	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/rollcallhq/rollcall/api/internal/session"
 	"github.com/rollcallhq/rollcall/api/internal/ui"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
@@ -30,7 +33,38 @@ func pages() map[string]rule {
 		"/collections/{id}":   {role: viewer, effect: hidden, path: "/collections/$collection"},
 		"/schedules":          {role: viewer, effect: filtered, path: "/schedules"},
 		"/schedules/new":      {role: admin, effect: plain, path: "/schedules/new"},
+		"/audit":              {role: admin, effect: unscopedOnly, path: "/audit"},
 		"/schedules/{id}":     {role: viewer, effect: hidden, path: "/schedules/$schedule"},
+	}
+}
+
+// foreign holds that no page of another site makes a browser write with its user's cookie.
+func (w *walk) foreign(t *testing.T) {
+	t.Helper()
+	routes := chi.NewRouter()
+	(&ui.Server{}).Routes(routes)
+	admin := w.users[fleet.Admin][everywhere]
+	tried := 0
+	err := chi.Walk(routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		if method != http.MethodPost {
+			return nil
+		}
+		tried++
+		path := regexp.MustCompile(`{[^}]+}`).ReplaceAllString(route, w.amber.ids["host"])
+		for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"} {
+			r := httptest.NewRequestWithContext(t.Context(), method, "https://rollcall.example"+path, strings.NewReader("a=b"))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("Cookie", session.CookieName+"="+w.cookies[admin.ID])
+			r.Header.Set(name, value)
+			out := httptest.NewRecorder()
+			if w.handler.ServeHTTP(out, r); out.Code != http.StatusForbidden {
+				t.Errorf("POST %s with %s: %s = %d, want 403", route, name, value, out.Code)
+			}
+		}
+		return nil
+	})
+	if err != nil || tried < 8 {
+		t.Errorf("%d pages were written to, %v", tried, err)
 	}
 }
 

@@ -31,6 +31,7 @@ func TestNobodySeesOrDoesMoreThanHeMay(t *testing.T) { //nolint:tparallel // its
 		{"what is counted is counted within the scope", (*walk).counts},
 		{"further filters and formats tell nothing either", (*walk).reads},
 		{"every page", (*walk).pageByPage},
+		{"no page of another site writes", (*walk).foreign},
 		{"every operation of the OpenAPI document", (*walk).operations},
 		{"a scoped write lies inside the scope before and after", (*walk).writes},
 	} {
