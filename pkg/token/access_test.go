@@ -2,6 +2,8 @@ package token_test
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/base64"
 	"fmt"
 	"log/slog"
@@ -146,6 +148,13 @@ func TestVerifyRefuses(t *testing.T) {
 	without := func(name string) string {
 		return forge(t, jwt.SigningMethodHS256, key, kid, func(c jwt.MapClaims) { delete(c, name) })
 	}
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := func(algorithm, kid string) string {
+		return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"` + algorithm + `","typ":"JWT","kid":"` + kid + `"}`))
+	}
 	parts := strings.Split(good, ".")
 	payload := base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"rollcall","aud":"rollcall-api"}`))
 
@@ -175,6 +184,16 @@ func TestVerifyRefuses(t *testing.T) {
 		{"a session that is no UUID", with("sid", "x")},
 		{"an exchanged payload", parts[0] + "." + payload + "." + parts[2]},
 		{"a missing signature", parts[0] + "." + parts[1] + "."},
+		{"a time that it is not valid before", with("nbf", now.Add(time.Minute).Unix())},
+		{"a time of issue in the future", with("iat", now.Add(time.Minute).Unix())},
+		{"no time of issue that is a number", with("iat", "now")},
+		{"the algorithm RS256", forge(t, jwt.SigningMethodRS256, rsaKey, kid, unchanged)},
+		{"none, spelled otherwise", header("nOnE", kid) + "." + parts[1] + "."},
+		{"HS256, spelled otherwise", header("hs256", kid) + "." + parts[1] + "." + parts[2]},
+		{"a signature cut short", good[:len(good)-1]},
+		{"a payload cut short", parts[0] + "." + parts[1][:len(parts[1])-2] + "." + parts[2]},
+		{"a fourth part", good + ".e30"},
+		{"space around it", " " + good},
 		{"a megabyte", strings.Repeat("a", 1<<20)},
 	}
 	for _, tt := range tests {

@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/wire"
 )
@@ -14,6 +16,8 @@ func TestTheAuditLogIsReadByAdmins(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	for _, action := range []string{"host.update", "=cmd|' /C calc'!A0", "host.delete"} {
+		began := time.Now().UnixMilli() // entries of one millisecond are in no order
+		await.Until(t, "the next millisecond", func() bool { return time.Now().UnixMilli() > began })
 		err := b.db.Audit(t.Context(), fleet.System(), fleet.AuditEntry{
 			Action: action, ResourceType: "host", ResourceID: "h1", Details: map[string]any{"text": "a\nb<&>", "n": 1},
 		})
