@@ -151,7 +151,7 @@ func TestFiftyThousandAccountsStayWithinTheCaps(t *testing.T) {
 	began := time.Now()
 	report := p.Reports(r)[0]
 	took := time.Since(began)
-	if t.Logf("%d bytes took %v", len(stdout), took); took > 20*time.Second { // a second where nothing else runs; see the benchmark
+	if t.Logf("%d bytes took %v", len(stdout), took); took > 2*time.Minute { // a second where nothing else runs, see the benchmark; hours if it were squared
 		t.Errorf("it took %v", took)
 	}
 	equal(t, "status", report.Status, collector.StatusOK)

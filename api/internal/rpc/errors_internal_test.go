@@ -106,7 +106,7 @@ func TestStatusOf(t *testing.T) {
 func TestEveryCodeOfATaskIsToldWithItsRemedy(t *testing.T) {
 	t.Parallel()
 	for _, info := range fleet.Codes() {
-		s := statusOf(t.Context(), failed(fleet.Fail(info.Code, errors.New("a secret"), "phase", "dial"), "web-1"))
+		s := statusOf(t.Context(), failed(fleet.Fail(info.Code, errors.New("cause-7f3a"), "phase", "dial"), "web-1"))
 		want := codes.Unavailable
 		if info.Retry == fleet.RetryNever {
 			want = codes.FailedPrecondition
@@ -121,7 +121,7 @@ func TestEveryCodeOfATaskIsToldWithItsRemedy(t *testing.T) {
 		if retry := detail[*errdetails.RetryInfo](s); (retry != nil) != (want == codes.Unavailable) {
 			t.Errorf("%s: retry info = %v", info.Code, retry)
 		}
-		if strings.Contains(s.Proto().String(), "secret") {
+		if strings.Contains(s.Proto().String(), "cause-7f3a") {
 			t.Errorf("%s: the cause is shown", info.Code)
 		}
 	}
