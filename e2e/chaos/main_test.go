@@ -18,9 +18,6 @@ import (
 // machine makes of them is its own; what comes of it must not depend on that.
 func TestNothingIsLostInAShortRun(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("it takes a minute")
-	}
 	dir, err := os.MkdirTemp("", "rollcall-chaos-test-*") //nolint:usetesting // PostgreSQL's account has to pass, which it cannot below t.TempDir
 	if err != nil {
 		t.Fatal(err)
