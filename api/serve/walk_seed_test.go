@@ -221,16 +221,16 @@ func (w *walk) finding(t *testing.T, h fleet.Host, what string) fleet.Finding {
 	return f
 }
 
-// placeholder is what the table writes for something that is there, such as $host, or that is made for the request,
+// variable is what the table writes for something that is there, such as $host, or that is made for the request,
 // such as $new_host.
-var placeholder = regexp.MustCompile(`\$[a-z_0-9]+`)
+var variable = regexp.MustCompile(`\$[a-z_0-9]+`)
 
-// fill returns the text with what its placeholders stand for. What is made for a request that will be refused is used
+// fill returns the text with what its variables stand for. What is made for a request that will be refused is used
 // again by the next such request.
 func (w *walk) fill(t *testing.T, text string, a walker, spare bool) string {
 	t.Helper()
 	last := ""
-	return placeholder.ReplaceAllStringFunc(text, func(name string) (filled string) {
+	return variable.ReplaceAllStringFunc(text, func(name string) (filled string) {
 		name = name[1:]
 		if id, ok := w.amber.ids[name]; ok {
 			return id
@@ -253,7 +253,7 @@ func (w *walk) fill(t *testing.T, text string, a walker, spare bool) string {
 	})
 }
 
-// newThing makes what a placeholder stands for, in the landscape that the requests are about.
+// newThing makes what a variable stands for, in the landscape that the requests are about.
 func (w *walk) newThing(t *testing.T, name string, a walker) string {
 	t.Helper()
 	unique := "amber-" + fleet.NewID().String()[24:]
