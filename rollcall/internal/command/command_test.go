@@ -41,6 +41,21 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+// TestUpReadsWhatAnAPIReads holds that what up does not do otherwise is not ignored: a bad value of each variable is refused.
+func TestUpReadsWhatAnAPIReads(t *testing.T) {
+	t.Parallel()
+	for name, bad := range map[string]string{
+		"ROLLCALL_SIGNING_KEY_OLD": "short", "ROLLCALL_TRUSTED_PROXIES": "nobody", "ROLLCALL_RATE_LIMIT": "-1", "ROLLCALL_TOKEN_RATE_LIMIT": "many",
+		"ROLLCALL_CORS_ORIGINS": "*", "ROLLCALL_TLS_CERT": "/nowhere", "ROLLCALL_MAX_CONNECTIONS": "none", "ROLLCALL_RETENTION": "1h",
+		"ROLLCALL_LOG_LEVEL": "loud", "ROLLCALL_QUEUE_LIMIT": "x", "ROLLCALL_RATE_LIMITS": "5",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			newUser(t, name+"="+bad).run(t.Context(), "", "up", "--once", "--data", t.TempDir()).must(t, 2, name)
+		})
+	}
+}
+
 func TestATokenNeedsItsServer(t *testing.T) {
 	t.Parallel()
 	newUser(t, "ROLLCALL_TOKEN=rc_x").run(t.Context(), "", "whoami").must(t, 2, "ROLLCALL_URL")

@@ -52,7 +52,7 @@ func (c upCommand) options(in Invocation) (up.Options, error) {
 		SealKeys:      r.KeyList("ROLLCALL_SEAL_KEYS", false, "public keys of the sites"),
 		OpenKeys:      r.KeyList("ROLLCALL_OPEN_KEYS", false, "private keys of the sites"),
 		QueueLimit:    process.ReadQueueLimit(r), Retention: process.ReadRetention(r),
-		TLS: process.ReadTLS(r), Connections: process.ReadConnections(r),
+		Callers: up.ReadCallers(r), TLS: process.ReadTLS(r), Connections: process.ReadConnections(r),
 		Log: process.ReadLog(r), Stdout: in.Stdout, Stderr: in.Stderr, Version: in.Version,
 	}
 	if n := len([]rune(o.AdminPassword)); n > 0 && n < token.MinPassword {

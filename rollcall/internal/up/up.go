@@ -22,6 +22,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/housekeeping"
 	"github.com/rollcallhq/rollcall/pkg/process"
+	"github.com/rollcallhq/rollcall/pkg/settings"
 	"github.com/rollcallhq/rollcall/pkg/telemetry"
 	"github.com/rollcallhq/rollcall/scheduler/beat"
 	"github.com/rollcallhq/rollcall/worker/work"
@@ -47,6 +48,7 @@ type Options struct {
 	QueueLimit int // with so many tasks waiting, bulk work is refused; 0: never
 	Retention  housekeeping.Retention
 
+	Callers     serve.Callers       // how those who ask are treated
 	TLS         process.TLSFiles    // of HTTP and gRPC; zero: without TLS
 	Connections process.Connections // of each listener; zero: any number
 
@@ -55,6 +57,9 @@ type Options struct {
 	Stderr  io.Writer
 	Version string
 }
+
+// ReadCallers reads how the api of a run treats those who ask.
+func ReadCallers(r *settings.Reader) serve.Callers { return serve.ReadCallers(r) }
 
 // drain is how long running tasks may go on after Ctrl-C.
 const drain = 3 * time.Second
@@ -172,7 +177,7 @@ func (u *run) serve() serve.Config {
 	return serve.Config{
 		Process: u.config("api"), Version: u.Version, HTTPAddr: u.address(u.HTTP, "127.0.0.1:8080"), GRPCAddr: u.address(u.GRPC, "127.0.0.1:50051"),
 		SigningKey: []byte(u.keys.Signing), SealKeys: u.keys.Seal, Doors: serve.AllDoors(), AdminPassword: u.AdminPassword,
-		QueueLimit: u.QueueLimit, Retention: u.Retention, TLS: u.TLS,
+		QueueLimit: u.QueueLimit, Retention: u.Retention, TLS: u.TLS, Callers: u.Callers,
 		Registry:   u.registry,
 		FirstAdmin: func(password string) { u.password = password },
 		Serving:    func() { close(u.serving) },
