@@ -128,7 +128,7 @@ func linkOf(server *client.Client, link *wire.ResetLink) *string {
 }
 
 func printLink(in Invocation, server *client.Client, name string, link wire.ResetLink) error {
-	_, _ = fmt.Fprintf(in.Stderr, "With this link, which is shown this once, %s sets a password. It is good once, until %s.\n", plain(name), shown(&link.ExpiresAt))
+	_, _ = fmt.Fprintf(in.Stderr, "With this link, which is shown this once, %s sets a password. It is good once, until %s UTC.\n", plain(name), link.ExpiresAt.UTC().Format("2006-01-02 15:04"))
 	_, err := fmt.Fprintln(in.Stdout, plain(*linkOf(server, &link)))
 	return err
 }
