@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -107,11 +108,15 @@ func cleanAddress(address string) string {
 	return ip.Unmap().WithZone("").String()
 }
 
-// limitAddress returns what an address is counted as: whoever has one IPv6 address usually has the whole /64.
-func limitAddress(address string) string {
+// limitAddress returns what an address is counted as here; all that are none count as one.
+func limitAddress(address string) string { return cmp.Or(Network(address), "unknown") }
+
+// Network returns what an address, without a port, is counted as: whoever has one IPv6 address usually has the whole /64.
+// It is empty for what is no address.
+func Network(address string) string {
 	ip, err := netip.ParseAddr(cleanAddress(address))
 	if err != nil {
-		return "unknown"
+		return ""
 	}
 	if ip.Is6() {
 		if prefix, err := ip.Prefix(64); err == nil {

@@ -88,7 +88,7 @@ func (d *Denials) count(actor fleet.Actor, route, code string) {
 	now := d.now()
 	who := actor.String() + " " + actor.ID.String()
 	if actor.Kind == "" {
-		actor = fleet.Actor{Address: network(actor.Address)}
+		actor = fleet.Actor{Address: account.Network(actor.Address)}
 		who = actor.Address
 	} else if address, ok := parseAddress(actor.Address); ok {
 		actor.Address = address.String()

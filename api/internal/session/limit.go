@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -58,7 +57,7 @@ func (l *Limiter) Allow(ctx context.Context, actor fleet.Actor) (ephemeral.Allow
 		return ephemeral.Allowance{}, nil
 	}
 	if actor.Kind == "" {
-		return l.stranger(ctx, network(actor.Address))
+		return l.stranger(ctx, account.Network(actor.Address))
 	}
 	group, charges := l.charges(actor)
 	if len(charges) == 0 {
@@ -119,20 +118,6 @@ func decide(a ephemeral.Allowance, err error) (ephemeral.Allowance, error) {
 		err = account.NewLimitError(a)
 	}
 	return a, err
-}
-
-// network returns what an address is counted as: whoever has one IPv6 address usually has the whole /64.
-func network(address string) string {
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return ""
-	}
-	if ip = ip.Unmap(); ip.Is6() {
-		if prefix, err := ip.Prefix(64); err == nil {
-			return prefix.String()
-		}
-	}
-	return ip.String()
 }
 
 // The names of the headers about limits; gRPC has them as metadata.
