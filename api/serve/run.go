@@ -104,6 +104,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		}
 		server, err := s.rpc(ctx, c, certificates)
 		if err != nil {
+			_, _ = web.Close(), listener.Close()
 			return err
 		}
 		grpcAddr = listener.Addr().String()

@@ -96,17 +96,22 @@ func (b *bounded) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		source := sourceOf(c.RemoteAddr())
-		if b.admit(source) {
+		if b.admit(source, b.isExempt(c.RemoteAddr())) {
 			return &boundedConn{Conn: c, release: sync.OnceFunc(func() { b.release(source) })}, nil
 		}
 		_ = c.Close()
 	}
 }
 
-func (b *bounded) admit(source netip.Prefix) bool {
+// isExempt goes by the whole address, not by what it is counted as: a proxy may be one address of a network.
+func (b *bounded) isExempt(a net.Addr) bool {
+	ip, ok := addressOf(a)
+	return ok && slices.ContainsFunc(b.bounds.Exempt, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+func (b *bounded) admit(source netip.Prefix, exempt bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	exempt := slices.ContainsFunc(b.bounds.Exempt, func(p netip.Prefix) bool { return p.Contains(source.Addr()) })
 	switch {
 	case b.bounds.Max > 0 && b.all >= b.bounds.Max:
 		b.refusedAll.Inc()
@@ -131,13 +136,21 @@ func (b *bounded) release(source netip.Prefix) {
 	b.open.Dec()
 }
 
+// addressOf returns the IP address of the other end without its zone, if it has one.
+func addressOf(a net.Addr) (netip.Addr, bool) {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	return tcp.AddrPort().Addr().Unmap().WithZone(""), true
+}
+
 // sourceOf returns what the other end is counted as; the zero Prefix if it has no IP address.
 func sourceOf(a net.Addr) netip.Prefix {
-	tcp, ok := a.(*net.TCPAddr)
+	ip, ok := addressOf(a)
 	if !ok {
 		return netip.Prefix{}
 	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
 	bits := 32
 	if ip.Is6() {
 		bits = 64

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"testing"
 	"testing/synctest"
@@ -79,5 +80,24 @@ func TestSourcesAreAddressesOrNetworks(t *testing.T) {
 	}
 	if sourceOf(&net.UnixAddr{Name: "@"}).IsValid() {
 		t.Error("what has no address is counted as one")
+	}
+}
+
+func TestAProxyIsExemptByItsWholeAddress(t *testing.T) {
+	t.Parallel()
+	b := &bounded{bounds: Connections{Exempt: []netip.Prefix{netip.MustParsePrefix("fd00::10/128"), netip.MustParsePrefix("10.0.0.0/8")}}}
+	for from, want := range map[string]bool{
+		"[fd00::10]:1": true, "[fd00::11]:1": false, "10.1.2.3:1": true, "[::ffff:10.1.2.3]:1": true, "11.0.0.1:1": false,
+	} {
+		a, err := net.ResolveTCPAddr("tcp", from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := b.isExempt(a); got != want {
+			t.Errorf("%s is exempt: %v, want %v", from, got, want)
+		}
+	}
+	if b.isExempt(&net.UnixAddr{Name: "@"}) {
+		t.Error("what has no address is exempt")
 	}
 }
