@@ -6,7 +6,8 @@
 //
 // For each upstream FILE holds a block NAME with the addresses of HOST at PORT. READY is the path that says whether a
 // replica is ready; one that listens elsewhere, as for gRPC, is written NAME=HOST:PORT/READY@ASKEDPORT. While no replica
-// is ready all of them stay, so that their own answer reaches the caller; while the name has no address, nobody does.
+// is ready all of them stay, so that their own answer reaches the caller; while the name cannot be looked up, those stay
+// that were found last.
 package main
 
 import (
