@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -47,10 +46,10 @@ func (s *server) registerAudit() {
 type auditInput struct {
 	Paged
 	Actor    string    `query:"actor" maxLength:"300" doc:"exactly" example:"user:admin"`
-	Action   string    `query:"action" maxLength:"100" doc:"exactly, or all that begin alike" example:"host.*"`
+	Action   string    `query:"action" maxLength:"300" doc:"exactly, or all that begin alike" example:"host.*"`
 	Resource string    `query:"resource" maxLength:"300" doc:"a type, or type:id" example:"host"`
 	Outcome  string    `query:"outcome" enum:"ok,denied"`
-	Address  string    `query:"address" maxLength:"64" doc:"an IP address, or a network that holds it" example:"192.0.2.0/24"`
+	Address  string    `query:"address" maxLength:"300" doc:"an IP address, or a network that holds it" example:"192.0.2.0/24"`
 	Since    time.Time `query:"since" doc:"inclusive"`
 	Until    time.Time `query:"until" doc:"exclusive"`
 	Format   string    `query:"format" enum:"json,ndjson,csv" doc:"instead of Accept"`
@@ -135,21 +134,13 @@ func auditLines(out *bufio.Writer, format string) func([]fleet.AuditRecord) erro
 				user = r.UserID.String()
 			}
 			_ = table.Write([]string{
-				r.CreatedAt.Format(time.RFC3339Nano), tame(r.Actor), tame(r.Action), r.Outcome, tame(r.ResourceType), tame(r.ResourceID), r.Address,
-				tame(string(r.Details)), user, r.ID.String(), strconv.Itoa(r.Life), strconv.FormatInt(r.Tx, 10),
+				r.CreatedAt.Format(time.RFC3339Nano), wire.CSVText(r.Actor), wire.CSVText(r.Action), r.Outcome, wire.CSVText(r.ResourceType), wire.CSVText(r.ResourceID), r.Address,
+				wire.CSVText(string(r.Details)), user, r.ID.String(), strconv.Itoa(r.Life), strconv.FormatInt(r.Tx, 10),
 			})
 		}
 		table.Flush()
 		return table.Error()
 	}
-}
-
-// tame returns a text that a spreadsheet takes for a text.
-func tame(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r\n", rune(text[0])) {
-		return "'" + text
-	}
-	return text
 }
 
 func (s *server) listAuditSeals(ctx context.Context, in *Paged) (*body[wire.List[wire.AuditSeal]], error) {

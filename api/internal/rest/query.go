@@ -205,11 +205,11 @@ func (out *rowWriter) csvRow(row fleet.FactRow) error {
 			return err
 		}
 	}
-	cells := []string{row.Host, row.HostID.String(), row.ConfirmedAt.UTC().Format(time.RFC3339)}
+	cells := []string{wire.CSVText(row.Host), row.HostID.String(), row.ConfirmedAt.UTC().Format(time.RFC3339)}
 	for _, value := range row.Values {
 		var text string
 		if len(value) > 0 && value[0] == '"' && json.Unmarshal(value, &text) == nil {
-			cells = append(cells, text)
+			cells = append(cells, wire.CSVText(text))
 			continue
 		}
 		cells = append(cells, strings.TrimPrefix(string(value), "null"))

@@ -67,23 +67,15 @@ func (c auditLsCommand) Run(ctx context.Context, in Invocation) error {
 	}, client.PageSize(size))
 	return list(in, c.output, firstOf(limit, entries),
 		col("TIME", func(e wire.AuditEntry) any { return e.CreatedAt }),
-		col("ACTOR", func(e wire.AuditEntry) any { return tame(c.Output, e.Actor) }),
-		col("ACTION", func(e wire.AuditEntry) any { return tame(c.Output, e.Action) }),
+		col("ACTOR", func(e wire.AuditEntry) any { return e.Actor }),
+		col("ACTION", func(e wire.AuditEntry) any { return e.Action }),
 		col("OUTCOME", func(e wire.AuditEntry) any { return e.Outcome }),
 		col("RESOURCE", func(e wire.AuditEntry) any {
-			return tame(c.Output, strings.TrimSuffix(e.ResourceType+":"+e.ResourceID, ":"))
+			return strings.TrimSuffix(e.ResourceType+":"+e.ResourceID, ":")
 		}),
 		col("ADDRESS", func(e wire.AuditEntry) any { return e.Address }),
-		col("DETAILS", func(e wire.AuditEntry) any { return tame(c.Output, strings.TrimPrefix(string(e.Details), "{}")) }),
+		col("DETAILS", func(e wire.AuditEntry) any { return strings.TrimPrefix(string(e.Details), "{}") }),
 	)
-}
-
-// tame returns a text that a spreadsheet does not take for a formula, where it is written for one.
-func tame(format, text string) string {
-	if format == asCSV && text != "" && strings.ContainsRune("=+-@\t\r\n", rune(text[0])) {
-		return "'" + text
-	}
-	return text
 }
 
 type auditSealsCommand struct{ output }

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+
+	"github.com/rollcallhq/rollcall/pkg/wire"
 )
 
 // The ways to print.
@@ -167,7 +169,7 @@ func listCSV[T any](out *bufio.Writer, items iter.Seq2[T, error], columns []colu
 			return err
 		}
 		for i, c := range columns {
-			row[i] = unformula(exact(c.value(item)))
+			row[i] = wire.CSVText(exact(c.value(item)))
 		}
 		if err := w.Write(row); err != nil {
 			return err
@@ -175,14 +177,6 @@ func listCSV[T any](out *bufio.Writer, items iter.Seq2[T, error], columns []colu
 	}
 	w.Flush()
 	return w.Error()
-}
-
-// unformula keeps a spreadsheet from taking a cell for a formula.
-func unformula(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-		return "'" + cell
-	}
-	return cell
 }
 
 func listTable[T any](out, stderr io.Writer, items iter.Seq2[T, error], columns []column[T]) error {
