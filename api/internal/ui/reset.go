@@ -1,7 +1,6 @@
 package ui
 
 import (
-	"errors"
 	"net/http"
 
 	"github.com/rollcallhq/rollcall/pkg/account"
@@ -50,8 +49,8 @@ func (s *Server) setPassword(w http.ResponseWriter, r *http.Request) error {
 
 // sentence returns the first thing that is wrong with a password.
 func sentence(err error) string {
-	if e, ok := errors.AsType[*fleet.Error](err); ok && len(e.Fields) > 0 {
-		return "The password " + e.Fields[0].Message + "."
+	if fields := fleet.FieldsOf(err); len(fields) > 0 {
+		return "The password " + fields[0].Message + "."
 	}
 	return "The password is not accepted."
 }
