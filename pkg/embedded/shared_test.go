@@ -128,16 +128,16 @@ func TestSharedServerOfAKilledKeeperIsSweptAway(t *testing.T) {
 	server := sharedPID(t, dir)
 	keeper := parentOf(t, parentOf(t, server))
 	_ = syscall.Kill(keeper, syscall.SIGKILL)
-	eventually(t, 20*time.Second, "the keeper is gone", func() bool { return gone(keeper) })
+	eventually(t, time.Minute, "the keeper is gone", func() bool { return gone(keeper) })
 	second := launch(t, "shared", "", env, "ROLLCALL_TEST_DATABASE_URL=")
-	eventually(t, 20*time.Second, "the server without a keeper is gone", func() bool { return gone(server) })
+	eventually(t, time.Minute, "the server without a keeper is gone", func() bool { return gone(server) })
 	if got := query(t, second.URL, "SELECT 1"); got != "1" {
 		t.Errorf("SELECT 1 = %s", got)
 	}
 	pid := sharedPID(t, dir)
 	first.kill()
 	second.kill()
-	eventually(t, 20*time.Second, "the second server ends", nothingLeft(dir, pid))
+	eventually(t, time.Minute, "the second server ends", nothingLeft(dir, pid))
 }
 
 func TestSharedServerIsNotStartedWhereOneIsGiven(t *testing.T) {
