@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -63,7 +64,7 @@ func (c *Conn) open(ctx context.Context, options RunOptions) (*execution, error)
 		return nil, ended(ctx, phaseSession)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.wire.Close() })
-	channel, requests, err := c.ssh.OpenChannel("session", nil)
+	channel, requests, err := c.openChannel()
 	alive := stop()
 	if err != nil {
 		return nil, c.openFailure(ctx, alive, err)
@@ -72,6 +73,30 @@ func (c *Conn) open(ctx context.Context, options RunOptions) (*execution, error)
 	// From now on, or a server that asks much before it answers would block the reading of its answer.
 	e.streams.Go(func() { e.attend(requests) })
 	return e, nil
+}
+
+// openChannel opens a session and ends with the connection at the latest. That x/crypto/ssh does not promise: a channel that
+// is added between the moment in which the end of the connection drops all channels and the one in which writing fails
+// waits for an answer for ever (mux.loop and mux.openChannel of v0.58.0; seen once, when the end of the first session was
+// that of the connection). What waits so is left behind, a goroutine and a channel without a connection, as nothing ends it.
+func (c *Conn) openChannel() (ssh.Channel, <-chan *ssh.Request, error) {
+	type opened struct {
+		channel  ssh.Channel
+		requests <-chan *ssh.Request
+		err      error
+	}
+	answer := make(chan opened, 1)
+	go func() {
+		var o opened
+		o.channel, o.requests, o.err = c.ssh.OpenChannel("session", nil)
+		answer <- o
+	}()
+	select {
+	case o := <-answer:
+		return o.channel, o.requests, o.err
+	case <-c.over:
+		return nil, nil, io.EOF // also where the server agreed in its last moment
+	}
 }
 
 // exec starts the command. After a failure the connection is of no further use.
