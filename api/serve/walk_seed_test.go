@@ -292,6 +292,14 @@ func (w *walk) newThing(t *testing.T, name string, a walker) string {
 		return w.newRefresh(t)
 	case "new_user":
 		return w.newUser(t, unique).ID.String()
+	case "session_user", "token_user":
+		u := w.newUser(t, unique)
+		session := fleet.NewID()
+		w.addSession(t, session, u, make([]byte, sha256.Size))
+		w.spares["session_of"], w.spares["token_of"] = session.String(), w.newToken(t, u).ID.String()
+		return u.ID.String()
+	case "session_of", "token_of": // of the user before
+		return w.spares[name]
 	case "new_reset":
 		plain, hash := token.NewResetToken()
 		err := w.Store.SetPasswordReset(background(t), store.PasswordReset{

@@ -65,6 +65,9 @@ func rules() map[string]rule {
 		"resetUser":          {role: admin, effect: unscopedOnly, path: "/api/v1/users/$new_user/reset"},
 		"listUserSessions":   {role: admin, effect: unscopedOnly, path: "/api/v1/users/$new_user/sessions"},
 		"revokeUserSessions": {role: admin, effect: unscopedOnly, path: "/api/v1/users/$new_user/sessions"},
+		"revokeUserSession":  {role: admin, effect: unscopedOnly, path: "/api/v1/users/$session_user/sessions/$session_of"},
+		"listUserTokens":     {role: admin, effect: unscopedOnly, path: "/api/v1/users/$new_user/tokens"},
+		"revokeUserToken":    {role: admin, effect: unscopedOnly, path: "/api/v1/users/$token_user/tokens/$token_of"},
 		"listAudit":          {role: admin, effect: unscopedOnly, path: "/api/v1/audit?action=host.*"},
 		"listAuditSeals":     {role: admin, effect: unscopedOnly, path: "/api/v1/audit/seals"},
 

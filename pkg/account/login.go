@@ -166,8 +166,13 @@ func (s *Service) begin(ctx context.Context, user fleet.User, session ephemeral.
 		Kind: fleet.ActorUser, ID: user.ID, UserID: &user.ID, SessionID: &session.ID,
 		Name: user.Username, Role: user.Role, Address: session.Address,
 	}
-	err := s.audit(ctx, actor, fleet.AuditEntry{
-		Action: "auth.login", ResourceType: "session", ResourceID: session.ID.String(), Details: map[string]any{"kind": kind},
+	err := s.store.InTx(ctx, func(tx *store.Store) error {
+		if err := tx.NoteLogin(ctx, user.ID, session.CreatedAt); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, actor, fleet.AuditEntry{
+			Action: "auth.login", ResourceType: "session", ResourceID: session.ID.String(), Details: map[string]any{"kind": kind},
+		})
 	})
 	if err == nil {
 		return nil

@@ -67,6 +67,11 @@ func TestUsersAreManagedByAdminsWhoSeeAllHosts(t *testing.T) {
 		"ResetLink":          func(a fleet.Actor) error { _, err := b.ResetLink(t.Context(), a, victim.ID); return err },
 		"UserSessions":       func(a fleet.Actor) error { _, err := b.UserSessions(t.Context(), a, victim.ID); return err },
 		"RevokeUserSessions": func(a fleet.Actor) error { return b.RevokeUserSessions(t.Context(), a, victim.ID) },
+		"RevokeUserSession": func(a fleet.Actor) error {
+			return b.RevokeUserSession(t.Context(), a, victim.ID, fleet.NewID())
+		},
+		"UserTokens":      func(a fleet.Actor) error { _, err := b.UserTokens(t.Context(), a, victim.ID); return err },
+		"RevokeUserToken": func(a fleet.Actor) error { return b.RevokeUserToken(t.Context(), a, victim.ID, fleet.NewID()) },
 	}
 	for name, call := range calls {
 		for who, actor := range actors {
@@ -94,7 +99,7 @@ func TestUsersAreManagedByAdminsWhoSeeAllHosts(t *testing.T) {
 		}
 	}
 	b.exec(t, "update users set role = 'viewer' where username = 'root'") // while the request of root is under way
-	for _, name := range []string{"CreateUser", "ChangeUser", "DeleteUser", "ResetLink", "RevokeUserSessions"} {
+	for _, name := range []string{"CreateUser", "ChangeUser", "DeleteUser", "ResetLink", "RevokeUserSessions", "RevokeUserSession", "RevokeUserToken"} {
 		if err := calls[name](root); fleet.KindOf(err) != fleet.Forbidden {
 			t.Errorf("%s by an admin of a moment ago: %v", name, err)
 		}

@@ -212,6 +212,14 @@ func TestSessionsAreListedAndRevoked(t *testing.T) {
 	if sessions, err := b.UserSessions(t.Context(), root, ann.ID); err != nil || len(sessions) != 1 || sessions[0].ID != *actor.SessionID {
 		t.Errorf("UserSessions = %+v, %v", sessions, err)
 	}
+	wantError(t, b.RevokeUserSession(t.Context(), root, ann.ID, *root.SessionID), fleet.NotFound, "not_found")
+	wantError(t, b.RevokeUserSession(t.Context(), root, ann.ID, *first.SessionID), fleet.NotFound, "not_found")
+	single, singles := b.login(t, "ann")
+	if err := b.RevokeUserSession(t.Context(), root, ann.ID, *singles.SessionID); err != nil {
+		t.Fatal(err)
+	}
+	b.ended(t, other, "one revoked by an admin", single)
+	b.lives(t, other, "the one beside it", kept)
 	if err := b.RevokeUserSessions(t.Context(), root, ann.ID); err != nil {
 		t.Fatal(err)
 	}

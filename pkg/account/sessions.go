@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -54,19 +55,11 @@ func (s *Service) RevokeSession(ctx context.Context, actor fleet.Actor, id uuid.
 	if err := requireSession(actor); err != nil {
 		return err
 	}
-	session, err := s.sessions.Session(ctx, id)
-	if fleet.KindOf(err) == fleet.Unauthenticated || err == nil && session.UserID != *actor.UserID {
-		return fleet.Errorf(fleet.NotFound, "there is no such session")
-	}
-	if err != nil {
+	if err := s.ownedSession(ctx, *actor.UserID, id); err != nil {
 		return fmt.Errorf("revoking a session: %w", err)
 	}
 	// The entry is written first: one about a session that Redis then does not end is better than an end without one.
-	err = s.audit(ctx, actor, fleet.AuditEntry{
-		Action: "session.revoke", ResourceType: "session", ResourceID: id.String(),
-		Details: map[string]any{"sessions": "one", "username": actor.Name},
-	})
-	if err != nil {
+	if err := s.audit(ctx, actor, sessionEntry(id, actor.Name)); err != nil {
 		return fmt.Errorf("revoking a session: %w", err)
 	}
 	if err := s.sessions.DeleteSession(ctx, id); err != nil {
@@ -102,6 +95,41 @@ func (s *Service) RevokeSessions(ctx context.Context, actor fleet.Actor, keepCur
 	return s.endAll(ctx, *actor.UserID)
 }
 
+// RevokeUserSession ends one session of a user, at once. Who may is as for Users; it may be the actor's own. One that is
+// not the user's, or has ended, is an error of kind NotFound.
+func (s *Service) RevokeUserSession(ctx context.Context, actor fleet.Actor, user, id uuid.UUID) error {
+	if err := requireManager(actor); err != nil {
+		return err
+	}
+	err := s.managing(ctx, actor, func(tx *store.Store) error {
+		owner, err := managed(ctx, tx, user)
+		if err != nil {
+			return err
+		}
+		if err := s.ownedSession(ctx, user, id); err != nil {
+			return err
+		}
+		// Of an entry about a session that goes on and an end without an entry the former is better: it is written first.
+		return tx.Audit(ctx, actor, sessionEntry(id, owner.Username))
+	})
+	if err == nil {
+		err = s.sessions.DeleteSession(ctx, id)
+	}
+	if err != nil {
+		return fmt.Errorf("revoking a session: %w", err)
+	}
+	return nil
+}
+
+// ownedSession returns an error of kind NotFound unless there is such a session and it is the user's.
+func (s *Service) ownedSession(ctx context.Context, user, id uuid.UUID) error {
+	session, err := s.sessions.Session(ctx, id)
+	if fleet.KindOf(err) == fleet.Unauthenticated || err == nil && session.UserID != user {
+		return fleet.Errorf(fleet.NotFound, "there is no such session")
+	}
+	return err
+}
+
 // RevokeUserSessions ends all sessions of a user, at once. Who may is as for Users; it may be the actor's own.
 func (s *Service) RevokeUserSessions(ctx context.Context, actor fleet.Actor, id uuid.UUID) error {
 	if err := requireManager(actor); err != nil {
@@ -128,7 +156,7 @@ func (s *Service) RevokeUserSessions(ctx context.Context, actor fleet.Actor, id 
 func (s *Service) endAll(ctx context.Context, id uuid.UUID) error {
 	s.users.drop(id)
 	if err := s.sessions.DeleteUserSessions(ctx, id); err != nil {
-		return fmt.Errorf("ending sessions: %w", err)
+		return fmt.Errorf("ending sessions: %w", stored(err))
 	}
 	return nil
 }
@@ -138,10 +166,10 @@ func (s *Service) endAll(ctx context.Context, id uuid.UUID) error {
 func (s *Service) endOthers(ctx context.Context, actor fleet.Actor, epoch int64) error {
 	s.users.drop(*actor.UserID)
 	if err := s.sessions.SetSessionEpoch(ctx, *actor.SessionID, epoch); err != nil {
-		return fmt.Errorf("keeping the session: %w", err)
+		return fmt.Errorf("keeping the session: %w", stored(err))
 	}
 	if err := s.sessions.DeleteUserSessions(ctx, *actor.UserID, *actor.SessionID); err != nil {
-		return fmt.Errorf("ending the other sessions: %w", err)
+		return fmt.Errorf("ending the other sessions: %w", stored(err))
 	}
 	return nil
 }
@@ -155,6 +183,37 @@ func requireSession(actor fleet.Actor) error {
 		return fleet.Errorf(fleet.Forbidden, "only a signed-in user has sessions; sign in with a password")
 	}
 	return nil
+}
+
+// A storedError is the error of a change that is stored and that Redis could not be told of.
+type storedError struct{ cause error }
+
+func (e storedError) Error() string { return e.cause.Error() }
+
+func (e storedError) Unwrap() error { return e.cause }
+
+// stored says in err that what was asked for is done.
+func stored(err error) error {
+	if e, ok := errors.AsType[*fleet.Error](err); ok {
+		told := *e
+		told.Message = "it is done, but the session store does not answer; the sessions that this ends are dead within two seconds"
+		err = &told
+	}
+	return storedError{err}
+}
+
+// Stored reports whether err is about nothing but that Redis could not be told of a change, which is stored all the same:
+// a password, what a user may do, or that its sessions have ended.
+func Stored(err error) bool {
+	_, is := errors.AsType[storedError](err)
+	return is
+}
+
+func sessionEntry(id uuid.UUID, username string) fleet.AuditEntry {
+	return fleet.AuditEntry{
+		Action: "session.revoke", ResourceType: "session", ResourceID: id.String(),
+		Details: map[string]any{"sessions": "one", "username": username},
+	}
 }
 
 func revokeEntry(id uuid.UUID, name, which string) fleet.AuditEntry {

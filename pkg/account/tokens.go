@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 	"unicode"
@@ -138,17 +139,52 @@ func (s *Service) RevokeToken(ctx context.Context, actor fleet.Actor, id uuid.UU
 	if actor.Kind != fleet.ActorUser && actor.ID != id {
 		return fleet.Errorf(fleet.Forbidden, "an API token can revoke itself only; sign in with a password")
 	}
-	err := s.store.InTx(ctx, func(tx *store.Store) error {
-		t, err := tx.RevokeAPIToken(ctx, *actor.UserID, id)
+	err := s.store.InTx(ctx, func(tx *store.Store) error { return revoke(ctx, tx, actor, *actor.UserID, id, nil) })
+	if err != nil {
+		return fmt.Errorf("revoking an API token: %w", err)
+	}
+	return nil
+}
+
+// revoke ends the user's API token, with an audit entry that has the further details.
+func revoke(ctx context.Context, tx *store.Store, actor fleet.Actor, user, id uuid.UUID, details map[string]any) error {
+	t, err := tx.RevokeAPIToken(ctx, user, id)
+	if err != nil {
+		return err
+	}
+	entry := fleet.AuditEntry{Action: "token.revoke", ResourceType: "token", ResourceID: id.String(), Details: map[string]any{"name": t.Name}}
+	maps.Copy(entry.Details, details)
+	return tx.Audit(ctx, actor, entry)
+}
+
+// UserTokens returns the API tokens of a user, newest first, without those that were revoked. Those of a disabled user
+// are refused, and good again when it is enabled. Who may is as for Users.
+func (s *Service) UserTokens(ctx context.Context, actor fleet.Actor, user uuid.UUID) ([]store.APIToken, error) {
+	if _, err := s.User(ctx, actor, user); err != nil {
+		return nil, err
+	}
+	return s.store.APITokens(ctx, user)
+}
+
+// RevokeUserToken ends an API token of a user at once. Who may is as for Users, but for the own user it is as for
+// RevokeToken: an API token does not end its neighbours. One that is not the user's, or was revoked before, is an error of
+// kind NotFound.
+func (s *Service) RevokeUserToken(ctx context.Context, actor fleet.Actor, user, id uuid.UUID) error {
+	if err := requireManager(actor); err != nil {
+		return err
+	}
+	if actor.UserID != nil && *actor.UserID == user {
+		return s.RevokeToken(ctx, actor, id)
+	}
+	err := s.managing(ctx, actor, func(tx *store.Store) error {
+		owner, err := managed(ctx, tx, user)
 		if err != nil {
 			return err
 		}
-		return tx.Audit(ctx, actor, fleet.AuditEntry{
-			Action: "token.revoke", ResourceType: "token", ResourceID: id.String(), Details: map[string]any{"name": t.Name},
-		})
+		return revoke(ctx, tx, actor, user, id, map[string]any{"username": owner.Username})
 	})
 	if err != nil {
-		return fmt.Errorf("revoking an API token: %w", err)
+		return fmt.Errorf("revoking a user's API token: %w", err)
 	}
 	return nil
 }

@@ -1,11 +1,15 @@
 package account_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/rollcallhq/rollcall/pkg/account"
+	"github.com/rollcallhq/rollcall/pkg/ephemeral"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/token"
@@ -304,4 +308,93 @@ func TestNarrowTokens(t *testing.T) {
 	b.exec(t, "update users set disabled_at = now()")
 	_, err = use()
 	wantError(t, err, fleet.Unauthenticated, token.CodeTokenInvalid)
+}
+
+func TestAnAdminSeesAndRevokesTheTokensOfALeaver(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, account.Options{})
+	ann := b.addUser(t, "ann", fleet.Operator, "site=eu")
+	boss := b.addUser(t, "root", fleet.Admin, "")
+	_, annActor := b.login(t, "ann")
+	_, root := b.login(t, "root")
+	tokens := map[string]store.APIToken{}
+	plains := map[string]string{}
+	for name, actor := range map[string]fleet.Actor{"deploy": annActor, "backup": annActor, "root's": root, "root's other": root} {
+		made, plain, err := b.CreateToken(t.Context(), actor, name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens[name], plains[name] = made, plain
+	}
+	if _, err := b.ChangeUser(t.Context(), root, ann.ID, 0, account.UserChange{Disabled: new(true)}); err != nil {
+		t.Fatal(err)
+	}
+	if seen, err := b.UserTokens(t.Context(), root, ann.ID); err != nil || len(seen) != 2 || seen[0].Hash != nil || seen[0].UserID != ann.ID {
+		t.Errorf("UserTokens = %+v, %v", seen, err)
+	}
+	if err := b.RevokeUserToken(t.Context(), root, ann.ID, tokens["deploy"].ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.ChangeUser(t.Context(), root, ann.ID, 0, account.UserChange{Disabled: new(false)}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.Authenticate(t.Context(), plains["deploy"])
+	wantError(t, err, fleet.Unauthenticated, token.CodeTokenInvalid)
+	if _, err := b.Authenticate(t.Context(), plains["backup"]); err != nil {
+		t.Errorf("the one that was left: %v", err)
+	}
+	wantError(t, b.RevokeUserToken(t.Context(), root, ann.ID, tokens["deploy"].ID), fleet.NotFound, "not_found")
+	wantError(t, b.RevokeUserToken(t.Context(), root, ann.ID, tokens["root's"].ID), fleet.NotFound, "not_found")
+
+	byToken, err := b.Authenticate(t.Context(), plains["root's"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, b.RevokeUserToken(t.Context(), byToken, boss.ID, tokens["root's other"].ID), fleet.Forbidden, "forbidden")
+	if err := b.RevokeUserToken(t.Context(), root, boss.ID, tokens["root's other"].ID); err != nil {
+		t.Errorf("one's own by the same road: %v", err)
+	}
+	if err := b.RevokeUserToken(t.Context(), byToken, ann.ID, tokens["backup"].ID); err != nil {
+		t.Errorf("another's with an API token: %v", err)
+	}
+	if err := b.DeleteUser(t.Context(), root, ann.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	_, err = b.UserTokens(t.Context(), root, ann.ID)
+	wantError(t, err, fleet.NotFound, "not_found")
+
+	var audited []string
+	rows, _ := b.pool.Query(t.Context(), "select actor || ' ' || (details->>'name') || ' of ' || coalesce(details->>'username', 'the own') from audit_logs where action = 'token.revoke' order by 1")
+	audited, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	if want := []string{"token:root's backup of ann", "user:root deploy of ann", "user:root root's other of the own"}; err != nil || !slices.Equal(audited, want) {
+		t.Errorf("audited %q (%v), want %q", audited, err, want)
+	}
+}
+
+func TestWhatIsStoredAndRedisWasNotToldOfIsSaidToBeDone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, account.Options{})
+	ann := b.addUser(t, "ann", fleet.Viewer, "")
+	b.addUser(t, "root", fleet.Admin, "")
+	_, annActor := b.login(t, "ann")
+	_, root := b.login(t, "root")
+	b.redis.SetError("LOADING")
+	defer b.redis.SetError("")
+	for name, test := range map[string]struct {
+		do   func() error
+		done bool
+	}{
+		"ending all sessions": {func() error { return b.RevokeUserSessions(t.Context(), root, ann.ID) }, true},
+		"ending the others":   {func() error { return b.RevokeSessions(t.Context(), annActor, true) }, true},
+		"ending one":          {func() error { return b.RevokeSession(t.Context(), annActor, *annActor.SessionID) }, false},
+		"a password, whose guesses cannot be counted": {func() error {
+			return b.ChangePassword(t.Context(), annActor, password, "another horse battery")
+		}, false},
+	} {
+		err := test.do()
+		if fleet.CodeOf(err) != ephemeral.CodeSessionStoreUnavailable || fleet.KindOf(err) != fleet.Unavailable || account.Stored(err) != test.done ||
+			strings.Contains(fleet.MessageOf(err), "it is done") != test.done {
+			t.Errorf("%s: %v; stored %t, want %t", name, err, account.Stored(err), test.done)
+		}
+	}
 }

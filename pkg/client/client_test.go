@@ -174,6 +174,13 @@ func requestsAboutHosts(id, key uuid.UUID) []request {
 			return none(c.CreateToken(ctx, wire.TokenInput{Name: "ci"}))
 		}},
 		{"DELETE /api/v1/tokens/" + id.String(), "", false, func(ctx context.Context, c *client.Client) error { return c.RevokeToken(ctx, id) }},
+		{"GET /api/v1/users/" + id.String() + "/tokens", "", false, func(ctx context.Context, c *client.Client) error { return none(c.UserTokens(ctx, id)) }},
+		{"DELETE /api/v1/users/" + id.String() + "/tokens/" + key.String(), "", false, func(ctx context.Context, c *client.Client) error {
+			return c.RevokeUserToken(ctx, id, key)
+		}},
+		{"DELETE /api/v1/users/" + id.String() + "/sessions/" + key.String(), "", false, func(ctx context.Context, c *client.Client) error {
+			return c.RevokeUserSession(ctx, id, key)
+		}},
 		{"GET /api/v1/hosts?limit=7&q=w&selector=env%3Dprod&site=eu", "", false, func(ctx context.Context, c *client.Client) error {
 			return drain(c.Hosts(ctx, client.HostQuery{Selector: "env=prod", Search: "w", Site: "eu"}, client.PageSize(7)))
 		}},

@@ -53,6 +53,21 @@ func (c *Client) UserSessions(ctx context.Context, id uuid.UUID) ([]wire.Session
 	return listed[wire.Session](ctx, c, userPath(id)+"/sessions", nil)
 }
 
+// RevokeUserSession ends a session of a user, at once.
+func (c *Client) RevokeUserSession(ctx context.Context, user, id uuid.UUID) error {
+	return c.remove(ctx, userPath(user)+"/sessions/"+id.String(), nil)
+}
+
+// UserTokens returns the API tokens of a user, newest first, without their secrets.
+func (c *Client) UserTokens(ctx context.Context, user uuid.UUID) ([]wire.APIToken, error) {
+	return listed[wire.APIToken](ctx, c, userPath(user)+"/tokens", nil)
+}
+
+// RevokeUserToken makes an API token of a user worthless, at once.
+func (c *Client) RevokeUserToken(ctx context.Context, user, id uuid.UUID) error {
+	return c.remove(ctx, userPath(user)+"/tokens/"+id.String(), nil)
+}
+
 // RevokeUserSessions ends all sessions of a user, at once.
 func (c *Client) RevokeUserSessions(ctx context.Context, id uuid.UUID) error {
 	return c.remove(ctx, userPath(id)+"/sessions", nil)

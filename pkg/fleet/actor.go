@@ -121,6 +121,7 @@ type User struct {
 	DisabledAt   *time.Time
 	DeletedAt    *time.Time // set on a disabled user only; it is never enabled again
 	SessionEpoch int64      // sessions of an earlier epoch have ended
+	LastLoginAt  *time.Time // with the password; nil: not since it is noted
 }
 
 // An AuditEntry is who did what to what.

@@ -27,7 +27,16 @@ func TestUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, s, "a second user of the name", fleet.Conflict, "name_taken", func(tx *store.Store) error { return tx.AddUser(t.Context(), aUser("ann")) })
+	at := time.Now().Truncate(time.Microsecond)
+	for _, noted := range []time.Time{at, at.Add(-time.Hour)} { // of two at once the later counts
+		if err := s.NoteLogin(t.Context(), want.ID, noted); err != nil {
+			t.Fatal(err)
+		}
+	}
 	read, err := s.UserByName(t.Context(), "ann")
+	if read.LastLoginAt == nil || !read.LastLoginAt.Equal(at) {
+		t.Errorf("the last sign-in is %v, want %v", read.LastLoginAt, at)
+	}
 	if err != nil || read.ID != want.ID || read.PasswordHash != want.PasswordHash || read.Role != fleet.Operator || read.Selector != "site=eu" || read.Version != 1 {
 		t.Errorf("UserByName = %+v, %v", read, err)
 	}

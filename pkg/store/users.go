@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -10,7 +11,7 @@ import (
 )
 
 const userColumns = `u.id, u.username, u.password_hash, u.role, coalesce(u.selector, ''), u.version, u.created_at, u.updated_at, u.disabled_at,
-	u.deleted_at, u.session_epoch`
+	u.deleted_at, u.session_epoch, u.last_login_at`
 
 func scanUser(row pgx.CollectableRow) (fleet.User, error) {
 	var u fleet.User
@@ -21,7 +22,7 @@ func scanUser(row pgx.CollectableRow) (fleet.User, error) {
 func userTargets(u *fleet.User) []any {
 	return []any{
 		&u.ID, &u.Username, &u.PasswordHash, &u.Role, &u.Selector, &u.Version, &u.CreatedAt, &u.UpdatedAt, &u.DisabledAt,
-		&u.DeletedAt, &u.SessionEpoch,
+		&u.DeletedAt, &u.SessionEpoch, &u.LastLoginAt,
 	}
 }
 
@@ -80,4 +81,10 @@ func (s *Store) AddUser(ctx context.Context, u fleet.User) error {
 func (s *Store) SetPassword(ctx context.Context, id uuid.UUID, hash string) error {
 	_, err := s.db.Exec(ctx, "update users set password_hash = $2, version = version + 1, updated_at = now() where id = $1", id, hash)
 	return fail(err, "setting a password")
+}
+
+// NoteLogin notes that a user signed in at that time, which is not a change of the user: the version stays.
+func (s *Store) NoteLogin(ctx context.Context, id uuid.UUID, at time.Time) error {
+	_, err := s.db.Exec(ctx, "update users set last_login_at = greatest(last_login_at, $2) where id = $1", id, at)
+	return fail(err, "noting a sign-in")
 }

@@ -19,6 +19,8 @@ type User struct {
 	Version    int64      `json:"version" doc:"one more with each change; the ETag"`
 	CreatedAt  time.Time  `json:"created_at"`
 	UpdatedAt  time.Time  `json:"updated_at"`
+
+	LastLoginAt *time.Time `json:"last_login_at" doc:"when it signed in with its password last; null if not since this is noted"`
 }
 
 // UserView returns u as the API shows it.
@@ -26,6 +28,7 @@ func UserView(u fleet.User) User {
 	return User{
 		ID: u.ID, Username: u.Username, Role: string(u.Role), Selector: orNull(u.Selector), Disabled: u.DisabledAt != nil,
 		DisabledAt: utcOrNull(u.DisabledAt), Version: u.Version, CreatedAt: utc(u.CreatedAt), UpdatedAt: utc(u.UpdatedAt),
+		LastLoginAt: utcOrNull(u.LastLoginAt),
 	}
 }
 

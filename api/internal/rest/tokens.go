@@ -29,6 +29,10 @@ func (s *server) registerTokens() {
 
 func (s *server) listTokens(ctx context.Context, _ *struct{}) (*body[wire.List[wire.APIToken]], error) {
 	tokens, err := s.Accounts.Tokens(ctx, session.Actor(ctx)) // at most store.MaxAPITokens
+	return apiTokensBody(tokens, err)
+}
+
+func apiTokensBody(tokens []store.APIToken, err error) (*body[wire.List[wire.APIToken]], error) {
 	if err != nil {
 		return nil, err
 	}

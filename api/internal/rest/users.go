@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"github.com/google/uuid"
+
 	"github.com/rollcallhq/rollcall/api/internal/session"
 	"github.com/rollcallhq/rollcall/pkg/account"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
@@ -52,6 +54,18 @@ func (s *server) registerUsers() {
 		id: "revokeUserSessions", method: http.MethodDelete, path: one + "/sessions", tag: "users", summary: "End all sessions of a user", role: fleet.Admin,
 		description: managers + " They end at once.",
 	}, s.revokeUserSessions)
+	register(s, operation{
+		id: "revokeUserSession", method: http.MethodDelete, path: one + "/sessions/{session_id}", tag: "users", summary: "End one session of a user", role: fleet.Admin,
+		description: managers + " It ends at once.",
+	}, s.revokeUserSession)
+	register(s, operation{
+		id: "listUserTokens", method: http.MethodGet, path: one + tokensPath, tag: "users", summary: "List a user's API tokens", role: fleet.Admin,
+		description: managers + " Without those that were revoked. Those of a disabled user are refused until it is enabled again.",
+	}, s.listUserTokens)
+	register(s, operation{
+		id: "revokeUserToken", method: http.MethodDelete, path: one + tokensPath + "/{token_id}", tag: "users", summary: "Revoke an API token of a user", role: fleet.Admin,
+		description: managers + " It is worthless at once.",
+	}, s.revokeUserToken)
 }
 
 func (s *server) listUsers(ctx context.Context, in *Paged) (*body[wire.List[wire.User]], error) {
@@ -151,4 +165,27 @@ func (s *server) listUserSessions(ctx context.Context, in *ByID) (*body[wire.Lis
 
 func (s *server) revokeUserSessions(ctx context.Context, in *ByID) (*none, error) {
 	return &none{}, s.Accounts.RevokeUserSessions(ctx, session.Actor(ctx), in.ID)
+}
+
+type userSessionInput struct {
+	ByID
+	Session uuid.UUID `path:"session_id" format:"uuid"`
+}
+
+func (s *server) revokeUserSession(ctx context.Context, in *userSessionInput) (*none, error) {
+	return &none{}, s.Accounts.RevokeUserSession(ctx, session.Actor(ctx), in.ID, in.Session)
+}
+
+func (s *server) listUserTokens(ctx context.Context, in *ByID) (*body[wire.List[wire.APIToken]], error) {
+	tokens, err := s.Accounts.UserTokens(ctx, session.Actor(ctx), in.ID) // at most store.MaxAPITokens
+	return apiTokensBody(tokens, err)
+}
+
+type userTokenInput struct {
+	ByID
+	Token uuid.UUID `path:"token_id" format:"uuid"`
+}
+
+func (s *server) revokeUserToken(ctx context.Context, in *userTokenInput) (*none, error) {
+	return &none{}, s.Accounts.RevokeUserToken(ctx, session.Actor(ctx), in.ID, in.Token)
 }

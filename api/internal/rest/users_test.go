@@ -76,6 +76,7 @@ func TestAUserOverREST(t *testing.T) {
 	if len(list.Items) != 1 || list.Items[0].Username != "ann" || list.NextCursor == nil {
 		t.Errorf("the newest user = %+v", list)
 	}
+	b.revokesOf(t, path, as)
 	if r := b.do(t, call{method: http.MethodDelete, path: path, as: "admin"}); r.status != http.StatusNoContent {
 		t.Errorf("deleting = %d %s", r.status, r.body)
 	}
@@ -87,5 +88,31 @@ func TestAUserOverREST(t *testing.T) {
 		if r.problem.Code != code {
 			t.Errorf("%s deletes the admin: %d %s, want %s", who, r.status, r.body, code)
 		}
+	}
+}
+
+// revokesOf holds that an admin sees and ends the API tokens and single sessions of the user at path, who is signed in as as.
+func (b *bench) revokesOf(t *testing.T, path, as string) {
+	t.Helper()
+	made := get[wire.NewAPIToken](t, b.do(t, call{method: http.MethodPost, path: "/api/v1/tokens", as: as, body: `{"name":"left behind"}`}), http.StatusCreated)
+	r := b.do(t, call{path: path + "/tokens", as: "admin"})
+	if tokens := get[wire.List[wire.APIToken]](t, r, http.StatusOK); len(tokens.Items) != 1 || tokens.Items[0].ID != made.ID || strings.Contains(r.body, made.Token) {
+		t.Fatalf("tokens = %s", r.body)
+	}
+	if r := b.do(t, call{method: http.MethodDelete, path: path + "/tokens/" + made.ID.String(), as: "admin"}); r.status != http.StatusNoContent {
+		t.Errorf("revoking the token = %d %s", r.status, r.body)
+	}
+	if r := b.do(t, call{path: "/api/v1/auth/me", as: "Bearer " + made.Token}); r.problem.Code != "token_invalid" {
+		t.Errorf("the token then = %d %s", r.status, r.body)
+	}
+	sessions := get[wire.List[wire.Session]](t, b.do(t, call{path: path + "/sessions", as: "admin"}), http.StatusOK)
+	if seen := get[wire.User](t, b.do(t, call{path: path, as: "admin"}), http.StatusOK); len(sessions.Items) != 1 || seen.LastLoginAt == nil || seen.LastLoginAt.Before(seen.CreatedAt) {
+		t.Fatalf("sessions = %+v of %+v", sessions, seen)
+	}
+	if r := b.do(t, call{method: http.MethodDelete, path: path + "/sessions/" + sessions.Items[0].ID.String(), as: "admin"}); r.status != http.StatusNoContent {
+		t.Errorf("revoking the session = %d %s", r.status, r.body)
+	}
+	if r := b.do(t, call{path: "/api/v1/auth/me", as: as}); r.problem.Code != "session_ended" {
+		t.Errorf("the session then = %d %s", r.status, r.body)
 	}
 }

@@ -65,12 +65,21 @@ func (c sessionsRevokeCommand) Run(ctx context.Context, in Invocation) error {
 		return err
 	}
 	return each(in, c.Sessions, func(text string) (string, error) {
-		id, err := uuid.Parse(text)
+		id, err := sessionID(text, "rollcall sessions ls")
 		if err != nil {
-			return "", usage{fmt.Errorf("%q is not the ID of a session; rollcall sessions ls shows them", text)}
+			return "", err
 		}
 		return "Ended " + id.String() + ".", server.RevokeSession(ctx, id)
 	})
+}
+
+// sessionID reads an ID, which the command shows.
+func sessionID(text, shownBy string) (uuid.UUID, error) {
+	id, err := uuid.Parse(text)
+	if err != nil {
+		return id, usage{fmt.Errorf("%q is not the ID of a session; %s shows them", text, shownBy)}
+	}
+	return id, nil
 }
 
 type passwdCommand struct {

@@ -12,7 +12,7 @@ import (
 )
 
 type tokensCommand struct {
-	Ls     tokensLsCommand     `cmd:"" help:"List your API tokens, without their secrets."`
+	Ls     tokensLsCommand     `cmd:"" help:"List your API tokens, or those of a user, without their secrets."`
 	Create tokensCreateCommand `cmd:"" help:"Make an API token, and print it this once."`
 	Revoke tokensRevokeCommand `cmd:"" help:"Make API tokens worthless, at once."`
 }
@@ -29,7 +29,10 @@ func tokenColumns() []column[wire.APIToken] {
 	}
 }
 
-type tokensLsCommand struct{ output }
+type tokensLsCommand struct {
+	User string `help:"Those of this user, by name or ID; for admins of all hosts." placeholder:"USER"`
+	output
+}
 
 // Run lists API tokens.
 func (c tokensLsCommand) Run(ctx context.Context, in Invocation) error {
@@ -37,7 +40,11 @@ func (c tokensLsCommand) Run(ctx context.Context, in Invocation) error {
 	if err != nil {
 		return err
 	}
-	tokens, err := server.Tokens(ctx)
+	owner, err := ownerOf(ctx, server, c.User)
+	if err != nil {
+		return err
+	}
+	tokens, err := owner.list(ctx)
 	if err != nil {
 		return err
 	}
@@ -80,6 +87,7 @@ func (c tokensCreateCommand) Run(ctx context.Context, in Invocation) error {
 
 type tokensRevokeCommand struct {
 	Tokens []string `arg:"" name:"token" help:"Names or IDs."`
+	User   string   `help:"Those of this user, by name or ID; for admins of all hosts." placeholder:"USER"`
 }
 
 // Run revokes API tokens.
@@ -88,19 +96,37 @@ func (c tokensRevokeCommand) Run(ctx context.Context, in Invocation) error {
 	if err != nil {
 		return err
 	}
+	owner, err := ownerOf(ctx, server, c.User)
+	if err != nil {
+		return err
+	}
 	return each(in, c.Tokens, func(name string) (string, error) {
-		token, err := findToken(ctx, server, name)
-		if err == nil {
-			err = server.RevokeToken(ctx, token.ID)
+		tokens, err := owner.list(ctx)
+		if err != nil {
+			return "", err
 		}
-		return "Revoked " + token.Name + ".", err
+		token, err := find("token", name, seqOf(tokens), func(t wire.APIToken) (uuid.UUID, string) { return t.ID, t.Name })
+		if err != nil {
+			return "", err
+		}
+		return "Revoked " + token.Name + ".", owner.revoke(ctx, token.ID)
 	})
 }
 
-func findToken(ctx context.Context, server *client.Client, name string) (wire.APIToken, error) {
-	tokens, err := server.Tokens(ctx)
-	if err != nil {
-		return wire.APIToken{}, err
+// An owner is whose API tokens a command is about.
+type owner struct {
+	list   func(context.Context) ([]wire.APIToken, error)
+	revoke func(context.Context, uuid.UUID) error
+}
+
+// ownerOf returns the user of that name or ID, and without one whoever runs the command.
+func ownerOf(ctx context.Context, server *client.Client, name string) (owner, error) {
+	if name == "" {
+		return owner{server.Tokens, server.RevokeToken}, nil
 	}
-	return find("token", name, seqOf(tokens), func(t wire.APIToken) (uuid.UUID, string) { return t.ID, t.Name })
+	user, err := findUser(ctx, server, name)
+	return owner{
+		list:   func(ctx context.Context) ([]wire.APIToken, error) { return server.UserTokens(ctx, user.ID) },
+		revoke: func(ctx context.Context, id uuid.UUID) error { return server.RevokeUserToken(ctx, user.ID, id) },
+	}, err
 }

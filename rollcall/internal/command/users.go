@@ -29,6 +29,7 @@ func userColumns() []column[wire.User] {
 		col("ROLE", func(u wire.User) any { return u.Role }),
 		col("SELECTOR", func(u wire.User) any { return u.Selector }),
 		col("DISABLED", func(u wire.User) any { return u.Disabled }),
+		col("LAST LOGIN", func(u wire.User) any { return u.LastLoginAt }),
 		col("CREATED", func(u wire.User) any { return u.CreatedAt }),
 		col("CHANGED", func(u wire.User) any { return u.UpdatedAt }),
 		col("ID", func(u wire.User) any { return u.ID }),
@@ -238,27 +239,44 @@ func (c usersResetCommand) Run(ctx context.Context, in Invocation) error {
 }
 
 type usersSessionsCommand struct {
-	User   string `arg:"" help:"Name or ID."`
-	Revoke bool   `help:"End all of them, at once."`
+	User     string   `arg:"" help:"Name or ID."`
+	Sessions []string `arg:"" optional:"" name:"session" help:"IDs, with --revoke; all without them."`
+	Revoke   bool     `help:"End them, at once."`
 	output
 }
 
 // Run lists the sessions of a user, or ends them.
 func (c usersSessionsCommand) Run(ctx context.Context, in Invocation) error {
+	if len(c.Sessions) > 0 && !c.Revoke {
+		return usage{errors.New("IDs of sessions are for --revoke")}
+	}
 	server, user, err := theUser(ctx, in, c.User)
 	if err != nil {
 		return err
 	}
 	if c.Revoke {
-		if err := server.RevokeUserSessions(ctx, user.ID); err != nil {
-			return err
-		}
-		_, err := fmt.Fprintf(in.Stdout, "Ended the sessions of %s.\n", plain(user.Username))
-		return err
+		return c.revoke(ctx, in, server, user)
 	}
 	sessions, err := server.UserSessions(ctx, user.ID)
 	if err != nil {
 		return err
 	}
 	return list(in, c.output, seqOf(sessions), sessionColumns()...)
+}
+
+func (c usersSessionsCommand) revoke(ctx context.Context, in Invocation, server *client.Client, user wire.User) error {
+	if len(c.Sessions) > 0 {
+		return each(in, c.Sessions, func(text string) (string, error) {
+			id, err := sessionID(text, "rollcall users sessions "+user.Username)
+			if err != nil {
+				return "", err
+			}
+			return "Ended " + id.String() + ".", server.RevokeUserSession(ctx, user.ID, id)
+		})
+	}
+	if err := server.RevokeUserSessions(ctx, user.ID); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(in.Stdout, "Ended the sessions of %s.\n", plain(user.Username))
+	return err
 }
