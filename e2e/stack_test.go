@@ -133,7 +133,7 @@ func (b *safeBuffer) String() string {
 }
 
 // start starts a binary with the stack's environment and the given changes to it.
-func (s *stack) start(name string, changes map[string]string) *process {
+func (s *stack) start(name string, changes map[string]string, args ...string) *process {
 	s.t.Helper()
 	env := map[string]string{}
 	maps.Copy(env, s.env)
@@ -143,7 +143,7 @@ func (s *stack) start(name string, changes map[string]string) *process {
 		env["ROLLCALL_OPS_ADDR"] = ops
 	}
 	maps.Copy(env, changes)
-	p := &process{t: s.t, name: name, cmd: exec.Command(filepath.Join(bin, name)), ops: "http://" + ops, log: &safeBuffer{}, done: make(chan struct{})}
+	p := &process{t: s.t, name: name, cmd: exec.Command(filepath.Join(bin, name), args...), ops: "http://" + ops, log: &safeBuffer{}, done: make(chan struct{})}
 	for k, v := range env {
 		p.cmd.Env = append(p.cmd.Env, k+"="+v)
 	}

@@ -4,5 +4,6 @@
 // execution to the next, also across restarts with the same seed, while uptime, load, free memory and traffic move.
 // A fleet that is told to drift changes some facts of some hosts from one execution to the next, and says which.
 //
-// The hosts execute nothing. Their keys follow from the seed, so they protect nothing either: keep them on loopback.
+// The hosts execute nothing. Their keys follow from the seed, so they protect nothing either: keep them on loopback, or in
+// a network of containers.
 package simulate

@@ -43,6 +43,11 @@ type Options struct {
 	// ports end, the next address is taken.
 	Listen string
 
+	// Advertise, if not empty, is the name or address at which others reach all of the hosts, as Host and the inventory tell
+	// it. Listen then is any IPv4 address with a port, there are at most 5,000 hosts, and whoever reaches them is let in who
+	// knows the seed: it is for networks of containers.
+	Advertise string
+
 	// Drift is the share of hosts that change facts between two of their executions, from 0 to 1: each host drifts at
 	// that share of its executions, and not all at the same. The first execution is always the same; with the same
 	// seed, so are all that follow.
@@ -69,7 +74,7 @@ type Options struct {
 // A Host is one simulated host as others see it.
 type Host struct {
 	Name        string // sim-0001 and so on
-	Address     string // to connect to; always loopback
+	Address     string // to connect to: loopback, or what was to be advertised
 	Port        int
 	MachineID   string
 	Fingerprint string // of the host key of the number 0, SHA256:…
@@ -104,13 +109,16 @@ func Start(ctx context.Context, o Options) (*Fleet, error) {
 	if o.Latency < 0 {
 		return nil, fleet.InvalidField("latency", "must not be negative")
 	}
+	if o.Advertise != "" && o.Hosts > perAddress {
+		return nil, fleet.InvalidField("hosts", "must be at most %d where an address is advertised", perAddress)
+	}
 	if err := checkDrift(o); err != nil {
 		return nil, err
 	}
 	if err := o.Shares.check(); err != nil {
 		return nil, err
 	}
-	places, err := readListen(o.Listen)
+	places, err := readListen(o.Listen, o.Advertise != "")
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +223,8 @@ type places struct {
 	port  int    // of the first host; 0 means any
 }
 
-func readListen(listen string) (places, error) {
+// readListen reads where to listen; anywhere allows more than loopback, and wants a port.
+func readListen(listen string, anywhere bool) (places, error) {
 	if listen == "" {
 		listen = "127.0.0.1"
 	}
@@ -227,6 +236,12 @@ func readListen(listen string) (places, error) {
 		}
 	}
 	ip := net.ParseIP(address).To4()
+	if anywhere {
+		if ip == nil || port == 0 || port > 65536-perAddress {
+			return places{}, fleet.InvalidField("listen", "must be an IPv4 address with a port up to %d where one is advertised", 65536-perAddress)
+		}
+		return places{first: ip, port: port}, nil
+	}
 	if ip == nil || !ip.IsLoopback() {
 		return places{}, fleet.InvalidField("listen", "must be an IPv4 loopback address such as 127.0.0.1, with or without a port")
 	}

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/hex"
@@ -27,7 +28,8 @@ type host struct {
 	fingerprint string // of its first key
 	labels      map[string]string
 	drift       drift
-	address     *net.TCPAddr
+	address     *net.TCPAddr // where it listens
+	advertised  string       // where others reach it; empty: there
 
 	behaviour   atomic.Pointer[Behaviour]
 	startups    atomic.Int64 // connections that have not logged in
@@ -48,7 +50,7 @@ func newHost(ctx context.Context, o Options, number int, places places, behaviou
 	}
 	h := &host{
 		number: number, seed: o.Seed, name: fmt.Sprintf(namePrefix+"%04d", number+1), random: derive(o.Seed, "facts", number),
-		drift: newDrift(o, number), address: places.of(number),
+		drift: newDrift(o, number), address: places.of(number), advertised: o.Advertise,
 	}
 	h.behaviour.Store(&behaviour)
 	signer, err := h.signer(0)
@@ -85,7 +87,7 @@ func pick[T any](by byte, choices ...T) T { return choices[int(by)%len(choices)]
 func (h *host) view() Host {
 	executions := h.executions.Load()
 	return Host{
-		Name: h.name, Address: h.address.IP.String(), Port: h.address.Port, MachineID: h.machineID(),
+		Name: h.name, Address: cmp.Or(h.advertised, h.address.IP.String()), Port: h.address.Port, MachineID: h.machineID(),
 		Fingerprint: h.fingerprint, Labels: maps.Clone(h.labels), Executions: executions, Runs: h.runs.count(), Drifts: h.drift.count(executions),
 		Connections: h.connections.Load(), Behaviour: *h.behaviour.Load(),
 	}

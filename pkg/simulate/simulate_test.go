@@ -336,6 +336,9 @@ func TestOptions(t *testing.T) {
 		{"an address that others reach", simulate.Options{Hosts: 1, Listen: "0.0.0.0"}, "listen"},
 		{"a name", simulate.Options{Hosts: 1, Listen: "localhost:1"}, "listen"},
 		{"a port that is none", simulate.Options{Hosts: 1, Listen: "127.0.0.1:99999"}, "listen"},
+		{"an advertised address and no port", simulate.Options{Hosts: 1, Listen: "0.0.0.0", Advertise: "demo"}, "listen"},
+		{"an advertised address and a port without room", simulate.Options{Hosts: 1, Listen: "0.0.0.0:65000", Advertise: "demo"}, "listen"},
+		{"more hosts than ports at the advertised address", simulate.Options{Hosts: 5001, Listen: "127.0.0.1:22000", Advertise: "demo"}, "hosts"},
 		{"another way to log in", simulate.Options{Hosts: 1, Login: "none"}, "login"},
 	}
 	for _, tt := range tests {
@@ -362,6 +365,20 @@ func TestListenCountsUpPorts(t *testing.T) {
 	}
 	if _, err := simulate.Start(t.Context(), simulate.Options{Hosts: 1, Listen: "127.77.0.1:65534"}); fleet.KindOf(err) != fleet.Unavailable {
 		t.Errorf("Start on a taken port = %v, want Unavailable", err)
+	}
+}
+
+func TestAFleetTellsTheAddressThatOthersReach(t *testing.T) {
+	t.Parallel()
+	f := start(t, simulate.Options{Hosts: 2, Listen: "127.77.0.3:23000", Advertise: "demo.example"})
+	for i, h := range f.Hosts() {
+		if h.Address != "demo.example" || h.Port != 23000+i {
+			t.Errorf("host %d is at %s:%d", i, h.Address, h.Port)
+		}
+	}
+	var inventory strings.Builder
+	if err := f.WriteInventory(&inventory); err != nil || strings.Count(inventory.String(), `"address":"demo.example"`) != 2 {
+		t.Errorf("inventory %v:\n%s", err, &inventory)
 	}
 }
 

@@ -36,6 +36,7 @@ type commands struct {
 	Up       upCommand       `cmd:"" help:"Run everything in one process on embedded defaults, and collect from this machine."`
 	Keygen   keygenCommand   `cmd:"" help:"Print fresh signing, sealing and opening keys as NAME=value lines."`
 	Simulate simulateCommand `cmd:"" help:"Serve simulated SSH hosts on loopback, to try things on."`
+	Demo     demoCommand     `cmd:"" help:"Serve simulated hosts to an installation in containers, enrolled and scheduled."`
 	Migrate  migrateCommand  `cmd:"" help:"Bring the database's schema up to date."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 

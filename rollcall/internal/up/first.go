@@ -1,7 +1,6 @@
 package up
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/remote"
 	"github.com/rollcallhq/rollcall/pkg/secret"
 	"github.com/rollcallhq/rollcall/pkg/simulate"
+	"github.com/rollcallhq/rollcall/rollcall/internal/enrol"
 )
 
 // localhost is the name of the host that stands for this machine.
@@ -106,71 +106,18 @@ type simulation struct {
 	hosts []uuid.UUID
 }
 
-// simulate starts the simulated hosts and imports them. They are at other ports than the last time, and because we
-// know their keys, we trust those anew.
+// simulate starts the simulated hosts and enrols them.
 func (u *run) simulate(ctx context.Context, b *process.Backends, stock *inventory.Service) (*simulation, error) {
 	started, err := simulate.Start(ctx, simulate.Options{Hosts: u.Simulate, Seed: 1, Drift: u.Drift})
 	if err != nil {
 		return nil, fmt.Errorf("starting simulated hosts: %w", err)
 	}
-	s := &simulation{fleet: started}
-	if err := s.importInto(ctx, b, stock); err != nil {
+	hosts, err := enrol.Simulated(ctx, b.Store, stock, started)
+	if err != nil {
 		_ = started.Close()
-		return nil, fmt.Errorf("importing simulated hosts: %w", err)
+		return nil, err
 	}
-	return s, nil
-}
-
-func (s *simulation) importInto(ctx context.Context, b *process.Backends, stock *inventory.Service) error {
-	var list bytes.Buffer
-	if err := s.fleet.WriteInventory(&list); err != nil {
-		return err
-	}
-	var refused error
-	_, err := stock.Import(ctx, fleet.System(), "ndjson", false, &list, func(o inventory.Outcome) {
-		if o.Result == inventory.Refused && refused == nil {
-			refused = fmt.Errorf("line %d, host %s: %w", o.Line, o.Name, o.Err)
-		}
-	})
-	if err != nil {
-		return err
-	}
-	if refused != nil {
-		return refused
-	}
-	fingerprints := map[string]string{}
-	names := []string{}
-	for _, h := range s.fleet.Hosts() {
-		fingerprints[h.Name] = h.Fingerprint
-		names = append(names, h.Name)
-	}
-	hosts, err := b.Store.HostsByName(ctx, fleet.Everything(), names)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		h := hosts[name]
-		s.hosts = append(s.hosts, h.ID)
-		if err := trust(ctx, b, stock, h, fingerprints[name]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func trust(ctx context.Context, b *process.Backends, stock *inventory.Service, h fleet.Host, fingerprint string) error {
-	keys, err := b.Store.HostKeys(ctx, fleet.Everything(), h.ID)
-	if err != nil {
-		return err
-	}
-	for _, k := range keys {
-		if k.State == fleet.HostKeyPending && k.Fingerprint == fingerprint {
-			if _, err := stock.TrustHostKey(ctx, fleet.System(), h.ID, k.ID, "simulated by this process"); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return &simulation{fleet: started, hosts: hosts}, nil
 }
 
 // pollEvery is how often an open collection is looked at.
