@@ -74,7 +74,7 @@ func newStack(t *testing.T) *stack {
 	t.Cleanup(func() { _ = redis.Stop(context.WithoutCancel(t.Context())) })
 	s := &stack{t: t, env: map[string]string{
 		"DATABASE_URL": storetest.Empty(t), "REDIS_URL": redis.URL(), "ROLLCALL_ADMIN_PASSWORD": adminPassword,
-		"PATH": os.Getenv("PATH"), "HOME": t.TempDir(), "ROLLCALL_LOG_FORMAT": "json",
+		"PATH": os.Getenv("PATH"), "HOME": t.TempDir(), "ROLLCALL_LOG_FORMAT": "json", "ROLLCALL_DRAIN": "0s",
 		"ROLLCALL_HTTP_ADDR": freeAddr(t), "ROLLCALL_GRPC_ADDR": freeAddr(t),
 	}}
 	keys, err := exec.CommandContext(t.Context(), filepath.Join(bin, "rollcall"), "keygen").Output()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -64,6 +65,8 @@ type Config struct {
 	Retention  housekeeping.Retention
 	QueueLimit int // with so many tasks waiting, bulk work is refused; 0: never
 
+	Drain time.Duration // how long it goes on serving after ctx has ended, while /readyz sends new requests elsewhere
+
 	Registry *prometheus.Registry // where its metrics go and /metrics reads; nil: one of its own
 
 	// FirstAdmin is told the generated password of the first admin, once; nil: it is printed to the log's writer by
@@ -104,6 +107,7 @@ func read(r *settings.Reader) Config {
 	c.TLS = process.ReadTLS(r)
 	c.QueueLimit = process.ReadQueueLimit(r)
 	c.Retention = process.ReadRetention(r)
+	c.Drain = r.Duration("ROLLCALL_DRAIN", 5*time.Second, 0, 10*time.Minute, "how long a stopping api serves on while /readyz says 503, so that balancers leave it out before it stops")
 	if _, err := secret.ParseSealKeys(c.SealKeys); c.SealKeys != "" && err != nil {
 		r.Refuse("ROLLCALL_SEAL_KEYS", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -68,7 +69,7 @@ func whenOpen(open *atomic.Bool, all []telemetry.Check) []telemetry.Check {
 	return all
 }
 
-// Run is an api until ctx ends. It listens at once and answers 503 until PostgreSQL is ready.
+// Run is an api until ctx ends, and c.Drain longer. It listens at once and answers 503 until PostgreSQL is ready.
 func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	b, err := process.Open(ctx, c.Process, "api", log)
 	if err != nil {
@@ -79,6 +80,8 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	ctx, stop := process.Draining(ctx, s.health, s.drain(c), log)
+	defer stop()
 	doors, err := s.doors(c, ctx.Done()) //nolint:contextcheck // requests bring contexts of their own
 	if err != nil {
 		return err
@@ -122,6 +125,16 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		log.ErrorContext(ctx, "denied attempts not in the audit log", "error", lost)
 	}
 	return err
+}
+
+// drain returns how long an api that is told to stop serves on: not at all while it answers nobody yet.
+func (s *services) drain(c Config) func() time.Duration {
+	return func() time.Duration {
+		if !s.open.Load() {
+			return 0
+		}
+		return c.Drain
+	}
 }
 
 func newServices(c Config, b *process.Backends, log *slog.Logger) (*services, error) {
@@ -214,9 +227,16 @@ func (s *services) auditDenied(ctx context.Context, entries []session.DeniedEntr
 	})
 }
 
-// serveGRPC serves until ctx ends and then waits for the calls under way.
+// stopTimeout is how long the calls under way get to end when the server stops.
+const stopTimeout = 10 * time.Second
+
+// serveGRPC serves until ctx ends, tells the clients to go elsewhere and then waits a while for the calls under way.
 func serveGRPC(ctx context.Context, server *grpc.Server, l net.Listener) error {
-	stop := context.AfterFunc(ctx, server.GracefulStop)
+	stop := context.AfterFunc(ctx, func() {
+		limit := time.AfterFunc(stopTimeout, server.Stop)
+		defer limit.Stop()
+		server.GracefulStop()
+	})
 	defer stop()
 	if err := server.Serve(l); err != nil {
 		return fmt.Errorf("serving gRPC: %w", err)

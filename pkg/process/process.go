@@ -178,8 +178,27 @@ func Listen(ctx context.Context, variable, addr string) (net.Listener, error) {
 	return l, nil
 }
 
+// Draining returns a context that ends when ctx has ended and then the time that wait returns has passed; meanwhile health
+// says that nothing should be sent here any more, and whoever is sent here all the same is served. The caller owes a call
+// of stop, which ends the context.
+func Draining(ctx context.Context, health *telemetry.Health, wait func() time.Duration, log *slog.Logger) (serving context.Context, stop context.CancelFunc) {
+	serving, end := context.WithCancel(context.WithoutCancel(ctx))
+	undo := context.AfterFunc(ctx, func() {
+		health.Drain()
+		limit := wait()
+		if limit <= 0 {
+			end()
+			return
+		}
+		log.InfoContext(ctx, "draining", "seconds", limit.Seconds())
+		timer := time.AfterFunc(limit, end)
+		context.AfterFunc(serving, func() { timer.Stop() })
+	})
+	return serving, func() { undo(); end() }
+}
+
 // Run is a process from its environment to its end: read reads its configuration, which is refused as a whole with
-// every bad value named; run runs it until a signal comes. args are the process's arguments without its name: there
+// every bad value named; run runs it until a signal comes. A second one ends it at once. args are the process's arguments without its name: there
 // are none, and whoever gives one is told so instead of being ignored. It returns the exit status.
 func Run[C any](stderr io.Writer, name string, args []string, read func(environ []string) (C, error), run func(context.Context, C) error) int {
 	if len(args) > 0 {
@@ -196,6 +215,7 @@ func Run[C any](stderr io.Writer, name string, args []string, read func(environ 
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	defer context.AfterFunc(ctx, stop)() // a second signal ends the process at once
 	if err := run(ctx, config); err != nil && ctx.Err() == nil {
 		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
 		return 1

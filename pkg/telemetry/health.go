@@ -133,6 +133,16 @@ func (h *Health) Drain() {
 	h.draining = true
 }
 
+// Ready is Report, but down while draining: whether requests should be sent here.
+func (h *Health) Ready(ctx context.Context) Report {
+	report := h.Report(ctx)
+	if h.isDraining() {
+		report.Status = StatusDown
+		report.Checks["process"] = CheckResult{Status: StatusDown, Reason: "shutting down"}
+	}
+	return report
+}
+
 func (h *Health) isDraining() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -33,11 +33,7 @@ func LiveHandler() http.Handler {
 // there, also when degraded, and 503 otherwise and while draining.
 func (h *Health) ReadyHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		report := h.Report(r.Context())
-		if h.isDraining() {
-			report.Status = StatusDown
-			report.Checks["process"] = CheckResult{Status: StatusDown, Reason: "shutting down"}
-		}
+		report := h.Ready(r.Context())
 		status := http.StatusOK
 		if report.Status == StatusDown {
 			status = http.StatusServiceUnavailable

@@ -31,6 +31,8 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	health := telemetry.NewHealth(log, b.Checks(true)...)
 	health.WarnOf(b.Warnings(collection.Silence))
 
+	defer context.AfterFunc(ctx, health.Drain)()
+
 	g, ctx := errgroup.WithContext(ctx)
 	if c.OpsAddr != "" {
 		listener, err := process.Bounded(ctx, "ops", "ROLLCALL_OPS_ADDR", c.OpsAddr, c.Process.Connections, process.NewListenerMetrics(registry))

@@ -35,15 +35,20 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	b.Measure(registry, "worker")
 	health := telemetry.NewHealth(log, b.Checks(false)...)
 
+	defer context.AfterFunc(ctx, health.Drain)()
+
 	g, ctx := errgroup.WithContext(ctx)
+	watched, unwatch := context.WithCancel(context.WithoutCancel(ctx)) // until the last task has ended
+	defer unwatch()
 	if c.OpsAddr != "" {
 		listener, err := process.Bounded(ctx, "ops", "ROLLCALL_OPS_ADDR", c.OpsAddr, c.Process.Connections, process.NewListenerMetrics(registry))
 		if err != nil {
 			return err
 		}
-		g.Go(func() error { return process.ServeHTTP(ctx, listener, telemetry.OpsHandler(registry, health), log) })
+		g.Go(func() error { return process.ServeHTTP(watched, listener, telemetry.OpsHandler(registry, health), log) })
 	}
 	g.Go(func() error {
+		defer unwatch()
 		if err := b.PrepareDatabase(ctx); err != nil {
 			return err
 		}

@@ -73,6 +73,8 @@ func (h *health) Report(context.Context) telemetry.Report {
 	return h.report
 }
 
+func (h *health) Ready(ctx context.Context) telemetry.Report { return h.Report(ctx) }
+
 func (h *health) become(s telemetry.Status) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

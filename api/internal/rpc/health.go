@@ -36,7 +36,7 @@ func (*healthServer) known(service string) bool {
 
 // serving is the health of every service: they need the same things.
 func (h *healthServer) serving(ctx context.Context) healthpb.HealthCheckResponse_ServingStatus {
-	if stopped(h.stopping) || h.reporter.Report(ctx).Status == telemetry.StatusDown {
+	if stopped(h.stopping) || h.reporter.Ready(ctx).Status == telemetry.StatusDown {
 		return healthpb.HealthCheckResponse_NOT_SERVING
 	}
 	return healthpb.HealthCheckResponse_SERVING

@@ -44,6 +44,8 @@ type Authenticator interface {
 // A Reporter tells how well the process is. It is cheap to ask.
 type Reporter interface {
 	Report(ctx context.Context) telemetry.Report
+	// Ready is Report, but down when nothing more should be sent here.
+	Ready(ctx context.Context) telemetry.Report
 }
 
 // Config is what a server needs. All but Metrics, Limit, TrustedProxies, Stopping and Options is required.
@@ -66,8 +68,8 @@ type Config struct {
 	// Denied, unless nil, is told of each call that failed: who made it, which method, and why.
 	Denied func(actor fleet.Actor, method string, err error)
 
-	// Stopping, unless nil, is closed when the process begins to stop. The server is no longer ready then and ends
-	// what waits and watches, so that GracefulStop returns soon.
+	// Stopping, unless nil, is closed when the server is about to stop. It is no longer ready then and ends what waits and
+	// watches, so that GracefulStop returns soon.
 	Stopping <-chan struct{}
 
 	// Options are further options of the grpc.Server, such as its credentials. Interceptors are chained after ours.

@@ -182,7 +182,7 @@ func (r *rig) startProcess(ctx context.Context, name, binary, keys string) error
 	env := append(strings.Split(strings.TrimSpace(keys), "\n"),
 		"DATABASE_URL="+through(database, r.links[name+" to "+plan.Postgres].Addr()),
 		"REDIS_URL="+through(redis, r.links[name+" to "+plan.Redis].Addr()),
-		"ROLLCALL_ADMIN_PASSWORD="+r.password, "ROLLCALL_LOG_FORMAT=json", "HOME="+r.Dir,
+		"ROLLCALL_ADMIN_PASSWORD="+r.password, "ROLLCALL_LOG_FORMAT=json", "ROLLCALL_DRAIN=0s", "HOME="+r.Dir,
 		"ROLLCALL_HTTP_ADDR="+first, "ROLLCALL_GRPC_ADDR="+second, "ROLLCALL_OPS_ADDR="+first,
 		"ROLLCALL_WORKER_CONCURRENCY=40", // three workers share this machine with everything else
 	)
