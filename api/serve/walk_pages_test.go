@@ -34,6 +34,10 @@ func pages() map[string]rule {
 		"/schedules":          {role: viewer, effect: filtered, path: "/schedules"},
 		"/schedules/new":      {role: admin, effect: plain, path: "/schedules/new"},
 		"/audit":              {role: admin, effect: unscopedOnly, path: "/audit"},
+		"/users":              {role: admin, effect: unscopedOnly, path: "/users"},
+		"/users/new":          {role: admin, effect: unscopedOnly, path: "/users/new"},
+		"/users/{id}":         {role: admin, effect: unscopedOnly, path: "/users/$session_user"},
+		"/me":                 {role: viewer, effect: plain, path: "/me"},
 		"/schedules/{id}":     {role: viewer, effect: hidden, path: "/schedules/$schedule"},
 	}
 }

@@ -3,6 +3,7 @@ package ui
 import (
 	"net/http"
 
+	"github.com/rollcallhq/rollcall/pkg/account"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
 
@@ -39,6 +40,10 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case fleet.Unavailable:
 		f.Status, f.Title, f.Advice = http.StatusServiceUnavailable, "Not available right now", "Nothing is lost. Try again in a moment; /health says what is down."
 		w.Header().Set("Retry-After", "2")
+		if account.Stored(err) {
+			f.Title, f.Advice = "Done, but not everywhere yet", "There is nothing to do again. If you are signed out now, sign in again."
+			w.Header().Del("Retry-After")
+		}
 	}
 	if err := s.render(w, r, f.Status, "failure.html", layout{Title: f.Title, Page: f}); err != nil {
 		s.Log.ErrorContext(r.Context(), "failure page failed", "error", err)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/go-chi/chi/v5"
 
 	"github.com/rollcallhq/rollcall/api/internal/ui"
@@ -26,6 +27,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/schedule"
 	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/storetest"
+	"github.com/rollcallhq/rollcall/pkg/token"
 )
 
 // accounts lets one user in.
@@ -56,12 +58,23 @@ func (a accounts) ResetPassword(_ context.Context, plain, password string, _ acc
 	return nil
 }
 
+// A service is the accounts of a site: signing in is as accounts has it, everything else is real.
+type service struct {
+	accounts
+	managing
+}
+
+type managing struct{ *account.Service }
+
 // A site is the pages on a database of the test's own, looked at by one actor.
 type site struct {
-	t       *testing.T
-	store   *store.Store
-	handler http.Handler
-	actor   fleet.Actor
+	t        *testing.T
+	store    *store.Store
+	handler  http.Handler
+	actor    fleet.Actor
+	accounts *account.Service
+	redis    *miniredis.Miniredis
+	sessions *ephemeral.Store
 }
 
 func admin() fleet.Actor { return fleet.Actor{Kind: fleet.ActorUser, Name: "admin", Role: fleet.Admin} }
@@ -89,6 +102,7 @@ func siteOn(t *testing.T, db *store.Store, a accounts) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
+	s.realAccounts()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	collections := collection.New(collection.Config{Store: s.store, Queue: queue.New(client), Log: log})
 	server, err := ui.New(ui.Config{
@@ -100,7 +114,7 @@ func siteOn(t *testing.T, db *store.Store, a accounts) *site {
 			},
 		}),
 		Housekeeping: housekeeping.New(housekeeping.Config{Store: s.store, Log: log}),
-		Accounts:     a, Log: log,
+		Accounts:     service{a, managing{s.accounts}}, Log: log,
 		Actor:  func(context.Context) fleet.Actor { return s.actor },
 		Client: func(*http.Request) account.Client { return account.Client{} },
 		SetCookie: func(w http.ResponseWriter, _ *http.Request, c account.Cookie) {
@@ -115,6 +129,25 @@ func siteOn(t *testing.T, db *store.Store, a accounts) *site {
 	server.Routes(r)
 	s.handler = r
 	return s
+}
+
+// realAccounts gives the site a service of accounts on its database and a Redis of its own.
+func (s *site) realAccounts() {
+	s.t.Helper()
+	s.redis = miniredis.RunT(s.t)
+	client, err := ephemeral.Open("redis://"+s.redis.Addr(), ephemeral.Options{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = client.Close() })
+	s.sessions = ephemeral.New(client)
+	signer, err := token.NewSigner([]byte("0123456789abcdef0123456789abcdef"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if s.accounts, err = account.New(account.Config{Store: s.store, Sessions: s.sessions, Signer: signer, Passwords: token.NewPasswords(0)}); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func (s *site) get(path string) (int, string, http.Header) {

@@ -18,6 +18,7 @@ func functions() template.FuncMap {
 		"lone":   func(now time.Time, rows any) part { return part{Now: now, Rows: rows, Lone: true} },
 		"feed":   func(now time.Time, rows any) part { return part{Now: now, Rows: rows, ID: "feed"} },
 		"view":   func(now time.Time, view factsView) part { return part{Now: now, View: view} },
+		"wrong":  func(field string, wrong map[string]string) wrongField { return wrongField{field, wrong[field]} },
 		"done":   func(c fleet.Counts) int { return c.Total - c.Queued - c.Running },
 	}
 }

@@ -82,8 +82,11 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name
 	return nil
 }
 
-func idOf(r *http.Request) (uuid.UUID, error) {
-	id, err := uuid.Parse(chi.URLParam(r, "id"))
+func idOf(r *http.Request) (uuid.UUID, error) { return partOf(r, "id") }
+
+// partOf returns the ID that is the named part of the address.
+func partOf(r *http.Request, part string) (uuid.UUID, error) {
+	id, err := uuid.Parse(chi.URLParam(r, part))
 	if err != nil {
 		return id, fleet.Errorf(fleet.NotFound, "There is no such page.")
 	}

@@ -62,12 +62,8 @@ func (s *Server) takeSchedule(w http.ResponseWriter, r *http.Request, page sched
 			return nil
 		}
 	}
-	status := http.StatusUnprocessableEntity
-	switch fleet.KindOf(err) {
-	case fleet.Invalid:
-	case fleet.Conflict, fleet.Precondition:
-		status = http.StatusConflict
-	default:
+	status, ok := formStatus(err)
+	if !ok {
 		return err
 	}
 	page.Problem, page.Preview = problemOf(err), false

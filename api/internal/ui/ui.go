@@ -25,13 +25,6 @@ import (
 //go:embed templates/*.html static/*
 var files embed.FS
 
-// Accounts is what the pages need of the account service.
-type Accounts interface {
-	LoginCookie(ctx context.Context, username, password string, from account.Client) (account.Cookie, error)
-	Logout(ctx context.Context, actor fleet.Actor) error
-	ResetPassword(ctx context.Context, token, password string, from account.Client) error
-}
-
 // Config is what the pages need.
 type Config struct {
 	Store        *store.Store
@@ -68,7 +61,7 @@ func New(c Config) (*Server, error) {
 			continue
 		}
 		page, err := template.New("layout.html").Funcs(functions()).
-			ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/facts.html", name)
+			ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/facts.html", "templates/accounts.html", name)
 		if err != nil {
 			return nil, fmt.Errorf("parsing %s: %w", name, err)
 		}
@@ -79,7 +72,11 @@ func New(c Config) (*Server, error) {
 
 // shared reports whether the template is a part of every page and none of its own.
 func shared(name string) bool {
-	return name == "templates/layout.html" || name == "templates/parts.html" || name == "templates/facts.html"
+	switch name {
+	case "templates/layout.html", "templates/parts.html", "templates/facts.html", "templates/accounts.html":
+		return true
+	}
+	return false
 }
 
 // Routes adds the pages to r.
@@ -116,6 +113,28 @@ func (s *Server) Routes(r chi.Router) {
 	r.Post("/schedules/{id}/pause", s.signedIn(s.pauseSchedule))
 	r.Post("/schedules/{id}/resume", s.signedIn(s.resumeSchedule))
 	r.Post("/schedules/{id}/delete", s.signedIn(s.deleteSchedule))
+	s.accountRoutes(r)
+}
+
+func (s *Server) accountRoutes(r chi.Router) {
+	r.Get("/me", s.signedIn(s.me))
+	r.Post("/me/password", s.signedIn(s.changePassword))
+	r.Post("/me/sessions/revoke", s.signedIn(s.endOtherSessions))
+	r.Post("/me/sessions/{session}/revoke", s.signedIn(s.endSession))
+	r.Post("/me/tokens", s.signedIn(s.addToken))
+	r.Post("/me/tokens/{token}/revoke", s.signedIn(s.revokeToken))
+	r.Get("/users", s.signedIn(s.users))
+	r.Get("/users/new", s.signedIn(s.newUser))
+	r.Post("/users", s.signedIn(s.addUser))
+	r.Get("/users/{id}", s.signedIn(s.user))
+	r.Post("/users/{id}", s.signedIn(s.changeUser))
+	r.Post("/users/{id}/disable", s.signedIn(s.disableUser))
+	r.Post("/users/{id}/enable", s.signedIn(s.enableUser))
+	r.Post("/users/{id}/delete", s.signedIn(s.deleteUser))
+	r.Post("/users/{id}/reset", s.signedIn(s.resetUser))
+	r.Post("/users/{id}/sessions/revoke", s.signedIn(s.endUserSessions))
+	r.Post("/users/{id}/sessions/{session}/revoke", s.signedIn(s.endUserSession))
+	r.Post("/users/{id}/tokens/{token}/revoke", s.signedIn(s.revokeUserToken))
 }
 
 func cached(next http.Handler) http.Handler {

@@ -4,7 +4,7 @@
 const typing = (el) => el.closest("input, textarea, select, [contenteditable]") !== null;
 
 // Keys: "/" searches, "g" and a letter goes to a page, "?" tells about the keys.
-const places = { o: "/", h: "/hosts", c: "/changes", s: "/schedules" };
+const places = { o: "/", h: "/hosts", c: "/changes", s: "/schedules", a: "/me" };
 let going = 0; // until when the letter after "g" is awaited
 
 document.addEventListener("keydown", (e) => {
@@ -169,4 +169,19 @@ const token = document.querySelector("input[data-from-address]");
 if (token && location.hash.length > 1) {
   token.value = location.hash.slice(1);
   history.replaceState(null, "", location.pathname);
+}
+
+// What is shown once is copied with a button; where the page may not write to the clipboard, it is selected.
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  const from = document.getElementById(button.dataset.copy);
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(from.textContent);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(from);
+      button.textContent = "Selected: copy it with the keys";
+    }
+  });
 }
