@@ -86,8 +86,8 @@ type roleChoice struct{ Role, Text string }
 func rolesUpTo(most fleet.Role) []roleChoice {
 	all := []roleChoice{
 		{string(fleet.Viewer), "viewer: reads"},
-		{string(fleet.Operator), "operator: also collects, cancels, runs schedules"},
-		{string(fleet.Admin), "admin: also changes hosts, credentials, schedules"},
+		{string(fleet.Operator), "operator: also collects and cancels"},
+		{string(fleet.Admin), "admin: also changes everything"},
 	}
 	for i, choice := range all {
 		if choice.Role == string(most) {

@@ -6,9 +6,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rollcallhq/rollcall/pkg/account"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
+	"github.com/rollcallhq/rollcall/pkg/store"
 )
 
 func TestAUserIsAddedAndGetsALink(t *testing.T) {
@@ -138,7 +140,13 @@ func TestTheSessionsAndTokensOfAUserAreEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.lacks(s.see(page, http.StatusOK, "curl/8", "Chrome on Windows", "&lt;deploy&gt;", "as its user", "for ever"), plain)
+	past := store.APIToken{ID: fleet.NewID(), UserID: eve.ID, Name: "old", Hash: []byte("x"), Role: fleet.Viewer, CreatedAt: time.Now().Add(-time.Hour), ExpiresAt: new(time.Now().Add(-time.Minute))}
+	if err := s.store.AddAPIToken(t.Context(), past); err != nil {
+		t.Fatal(err)
+	}
+	s.see(page, http.StatusOK, `<span class="state failed">expired</span>`)
+	s.answers(page+"/tokens/"+past.ID.String()+"/revoke", nil, http.StatusSeeOther, page)
+	s.lacks(s.see(page, http.StatusOK, "curl/8", "Chrome on Windows", "&lt;deploy&gt;", "as its user", "never"), plain)
 
 	revoke := page + "/sessions/" + first.SessionID.String() + "/revoke"
 	s.answers(revoke, nil, http.StatusSeeOther, page)
