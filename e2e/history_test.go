@@ -24,7 +24,7 @@ type driftingFleet struct {
 }
 
 const (
-	driftingHosts = 50
+	driftingHosts = 20
 	driftSweeps   = 6
 )
 

@@ -26,7 +26,7 @@ func soakSweeps(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv("ROLLCALL_SOAK_SWEEPS")
 	if text == "" {
-		return 30
+		return 8
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 2 || n > 1_000_000 {
