@@ -34,6 +34,7 @@ func TestNobodySeesOrDoesMoreThanHeMay(t *testing.T) { //nolint:tparallel // its
 		{"no page of another site writes", (*walk).foreign},
 		{"every operation of the OpenAPI document", (*walk).operations},
 		{"a scoped write lies inside the scope before and after", (*walk).writes},
+		{"every write leaves its entry in the audit log", (*walk).audits},
 	} {
 		t.Run(step.name, func(t *testing.T) { step.walk(w, t) })
 	}
@@ -68,11 +69,16 @@ func (p firstPage) Flush() {
 // ask sends a request of a, from an address of its own, so that no limit of addresses is met.
 func (w *walk) ask(t *testing.T, a walker, method, path, body, media string) answered {
 	t.Helper()
+	address := fleet.NewID()
+	return w.askFrom(t, fmt.Sprintf("10.%d.%d.%d", address[13], address[14], address[15]), a, method, path, body, media)
+}
+
+func (w *walk) askFrom(t *testing.T, address string, a walker, method, path, body, media string) answered {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	r := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(body))
-	address := fleet.NewID()
-	r.RemoteAddr = fmt.Sprintf("10.%d.%d.%d:1", address[13], address[14], address[15])
+	r.RemoteAddr = address + ":1"
 	if body != "" {
 		if media == "" {
 			media = "application/json"
