@@ -75,6 +75,7 @@ type walk struct {
 	quartz   landscape         // env=prod
 	shared   map[string]string // what belongs to both, by the names that the tables have for it
 	spares   map[string]string
+	hash     string // of the password "correct horse battery"
 }
 
 func newWalk(t *testing.T) *walk {
@@ -120,14 +121,13 @@ func newWalk(t *testing.T) *walk {
 			w.users[role][v] = w.addUser(t, string(role)+string(rune('0'+i)), role, selectorOf(v))
 		}
 	}
-	hash, err := token.NewPasswords(1).Hash(t.Context(), "correct horse battery")
-	if err != nil {
+	if w.hash, err = token.NewPasswords(1).Hash(t.Context(), "correct horse battery"); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Store.AddUser(t.Context(), fleet.User{ID: fleet.NewID(), Username: "signer", PasswordHash: hash, Role: fleet.Viewer}); err != nil {
+	if err := w.Store.AddUser(t.Context(), fleet.User{ID: fleet.NewID(), Username: "signer", PasswordHash: w.hash, Role: fleet.Viewer}); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Store.SetPassword(t.Context(), w.users[fleet.Admin][everywhere].ID, hash); err != nil {
+	if err := w.Store.SetPassword(t.Context(), w.users[fleet.Admin][everywhere].ID, w.hash); err != nil {
 		t.Fatal(err)
 	}
 	w.seed(t)
