@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/rollcallhq/rollcall/pkg/client"
+	"github.com/rollcallhq/rollcall/pkg/settings"
 	"github.com/rollcallhq/rollcall/pkg/wire"
+	"github.com/rollcallhq/rollcall/rollcall/internal/rescue"
 )
 
 type usersCommand struct {
@@ -129,8 +133,12 @@ func linkOf(server *client.Client, link *wire.ResetLink) *string {
 }
 
 func printLink(in Invocation, server *client.Client, name string, link wire.ResetLink) error {
-	_, _ = fmt.Fprintf(in.Stderr, "With this link, which is shown this once, %s sets a password. It is good once, until %s UTC.\n", plain(name), link.ExpiresAt.UTC().Format("2006-01-02 15:04"))
-	_, err := fmt.Fprintln(in.Stdout, plain(*linkOf(server, &link)))
+	return showLink(in, name, link.ExpiresAt, *linkOf(server, &link))
+}
+
+func showLink(in Invocation, name string, expires time.Time, link string) error {
+	_, _ = fmt.Fprintf(in.Stderr, "With this link, which is shown this once, %s sets a password. It is good once, until %s UTC.\n", plain(name), expires.UTC().Format("2006-01-02 15:04"))
+	_, err := fmt.Fprintln(in.Stdout, plain(link))
 	return err
 }
 
@@ -216,12 +224,16 @@ func (c usersRmCommand) Run(ctx context.Context, in Invocation) error {
 }
 
 type usersResetCommand struct {
-	User string `arg:"" help:"Name or ID."`
+	User     string `arg:"" help:"Name or ID; the name with --database."`
+	Database bool   `help:"Ask no server: write to the database of DATABASE_URL, where no admin can sign in any more."`
 	output
 }
 
 // Run makes a one-time link.
 func (c usersResetCommand) Run(ctx context.Context, in Invocation) error {
+	if c.Database {
+		return c.recover(ctx, in)
+	}
 	server, user, err := theUser(ctx, in, c.User)
 	if err != nil {
 		return err
@@ -236,6 +248,29 @@ func (c usersResetCommand) Run(ctx context.Context, in Invocation) error {
 			col("EXPIRES", func(l wire.ResetLink) any { return l.ExpiresAt }))
 	}
 	return printLink(in, server, user.Username, link)
+}
+
+// recover makes a one-time link by way of the database.
+func (c usersResetCommand) recover(ctx context.Context, in Invocation) error {
+	b, err := openDatabase(ctx, in, "users")
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	path, expires, err := rescue.ResetLink(ctx, b.Store, c.User)
+	if err != nil {
+		return err
+	}
+	base := strings.TrimSuffix(settings.Environ(in.Environ)["ROLLCALL_URL"], "/")
+	if c.Output != asTable {
+		return one(in, c.output, base+path,
+			col("LINK", func(link string) any { return link }),
+			col("EXPIRES", func(string) any { return expires }))
+	}
+	if base == "" {
+		_, _ = fmt.Fprintln(in.Stderr, "Put the address of the pages before it, or set ROLLCALL_URL to it.")
+	}
+	return showLink(in, c.User, expires, base+path)
 }
 
 type usersSessionsCommand struct {
