@@ -2,15 +2,20 @@
 package deploy_test
 
 import (
+	"encoding/json"
 	"io/fs"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
+	"github.com/rollcallhq/rollcall/pkg/await"
 	"github.com/rollcallhq/rollcall/pkg/needs"
 )
 
@@ -22,24 +27,83 @@ func run(t *testing.T, name string, args ...string) {
 	}
 }
 
-func TestNginxAcceptsTheGatewaysConfiguration(t *testing.T) {
-	t.Parallel()
-	nginx := needs.Program(t, "nginx", "nginx-light")
+// gatewayConf writes the gateway's configuration with upstreams that refuse, listening at ports of loopback.
+func gatewayConf(t *testing.T, rest, rpc, alive string) (path string) {
+	t.Helper()
 	dir := t.TempDir()
 	text, err := os.ReadFile("nginx/nginx.conf")
 	if err != nil {
 		t.Fatal(err)
 	}
 	const upstreams = "upstream api { server 127.0.0.1:9; } upstream api_auth { server 127.0.0.1:9; } upstream api_grpc { server 127.0.0.1:9; }"
-	conf := filepath.Join(dir, "nginx.conf")
-	for path, text := range map[string]string{
-		conf: strings.ReplaceAll(string(text), "/run/gateway", dir), filepath.Join(dir, "upstreams.conf"): upstreams,
-	} {
+	path = filepath.Join(dir, "nginx.conf")
+	ours := strings.NewReplacer("/run/gateway", dir, "worker_processes auto", "worker_processes 1",
+		"listen 8080;", "listen "+rest+";", "listen 50051 ", "listen "+rpc+" ", "listen 127.0.0.1:8089;", "listen "+alive+";").Replace(string(text))
+	for path, text := range map[string]string{path: ours, filepath.Join(dir, "upstreams.conf"): upstreams} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	run(t, nginx, "-e", "stderr", "-t", "-q", "-c", conf)
+	return path
+}
+
+func TestNginxAcceptsTheGatewaysConfiguration(t *testing.T) {
+	t.Parallel()
+	nginx := needs.Program(t, "nginx", "nginx-light")
+	run(t, nginx, "-e", "stderr", "-t", "-q", "-c", gatewayConf(t, "127.0.0.1:8080", "127.0.0.1:50051", "127.0.0.1:8089"))
+}
+
+// TestWithoutAnApiTheGatewaySaysWhenToComeAgain: what the clients repeat is 503 with Retry-After.
+func TestWithoutAnApiTheGatewaySaysWhenToComeAgain(t *testing.T) {
+	t.Parallel()
+	nginx := needs.Program(t, "nginx", "nginx-light")
+	rest := freeAddr(t)
+	cmd := exec.CommandContext(t.Context(), nginx, "-e", "stderr", "-g", "daemon off; user root;", "-c", gatewayConf(t, rest, freeAddr(t), freeAddr(t)))
+	if os.Getuid() != 0 {
+		cmd.Args[4] = "daemon off;"
+	}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // the master takes its workers with it
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var status int
+	var header http.Header
+	var problem struct {
+		Status int
+		Code   string
+	}
+	await.Until(t, "nginx answers", func() bool {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+rest+"/api/v1/hosts", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			return false
+		}
+		defer func() { _ = answer.Body.Close() }()
+		status, header = answer.StatusCode, answer.Header
+		if err := json.NewDecoder(answer.Body).Decode(&problem); err != nil {
+			t.Fatal(err)
+		}
+		return true
+	})
+	if status != http.StatusServiceUnavailable || problem.Status != status || problem.Code != "no_api" ||
+		header.Get("Retry-After") != "1" || header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("the answer is %d, %v, %+v", status, header, problem)
+	}
+}
+
+// freeAddr is an address of loopback that nobody listens at.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	var config net.ListenConfig
+	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
 }
 
 func TestPrometheusAcceptsTheRulesAndTheyFireWhenTheyShould(t *testing.T) {
