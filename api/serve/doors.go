@@ -36,8 +36,10 @@ func (s *services) doors(c Config, stopping <-chan struct{}) (http.Handler, erro
 	if err != nil {
 		return nil, err
 	}
+	traced := rest.Traced(traceRequests(s.Traces))
 	json, err := rest.New(rest.Config{
-		Store: s.Store, Guard: guard, Accounts: s.accounts, Inventory: s.inventory, Collections: s.collections, Schedules: s.schedules,
+		Traced: traced,
+		Store:  s.Store, Guard: guard, Accounts: s.accounts, Inventory: s.inventory, Collections: s.collections, Schedules: s.schedules,
 		Reports: &report.Service{Store: s.Store}, Housekeeping: s.housekeeping, Health: s.health, Metrics: telemetry.NewHTTPMetrics(s.registry), Log: s.log, Gatherer: telemetry.MetricsHandler(s.registry),
 		Doctor: doctor.New(doctor.Config{
 			Store: s.Store, Redis: s.Ephemeral, PoolSize: int(s.Pool.Config().MaxConns), QueueLimit: c.QueueLimit, Log: s.log,
@@ -47,7 +49,7 @@ func (s *services) doors(c Config, stopping <-chan struct{}) (http.Handler, erro
 	if err != nil {
 		return nil, err
 	}
-	pages, err := s.pages(c, guard)
+	pages, err := s.pages(c, guard, traced)
 	if err != nil {
 		return nil, err
 	}
@@ -99,12 +101,12 @@ func isOurs(path string) bool {
 }
 
 // pages returns the handler of what people look at: our own pages and Asynqmon.
-func (s *services) pages(c Config, guard *session.Guard) (http.Handler, error) {
+func (s *services) pages(c Config, guard *session.Guard, traced func(http.Handler) http.Handler) (http.Handler, error) {
 	r := chi.NewRouter()
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		rest.Fail(w, r, fleet.Errorf(fleet.NotFound, "there is nothing at this address").WithCode("no_such_route"))
 	})
-	r.Use(guard.Middleware)
+	r.Use(traced, guard.Middleware)
 	if c.serves(DoorUI) {
 		own, err := ui.New(ui.Config{
 			Store: s.Store, Collections: s.collections, Schedules: s.schedules, Housekeeping: s.housekeeping, Accounts: s.accounts, Log: s.log,

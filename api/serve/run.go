@@ -71,6 +71,7 @@ func whenOpen(open *atomic.Bool, all []telemetry.Check) []telemetry.Check {
 
 // Run is an api until ctx ends, and c.Drain longer. It listens at once and answers 503 until PostgreSQL is ready.
 func Run(ctx context.Context, c Config, log *slog.Logger) error {
+	c.Process.Version = c.Version
 	b, err := process.Open(ctx, c.Process, "api", log)
 	if err != nil {
 		return err
@@ -165,7 +166,7 @@ func newServices(c Config, b *process.Backends, log *slog.Logger) (*services, er
 	if err != nil {
 		return nil, err
 	}
-	s.collections = collection.New(collection.Config{Store: b.Store, Queue: b.Queue, Log: log, QueueLimit: c.QueueLimit, Metrics: s.registry})
+	s.collections = collection.New(collection.Config{Store: b.Store, Queue: b.Queue, Log: log, QueueLimit: c.QueueLimit, Metrics: s.registry, Traces: b.Traces})
 	s.housekeeping = housekeeping.New(housekeeping.Config{Store: b.Store, Retention: c.Retention, Log: log})
 	s.schedules = schedule.New(beat.Schedules(b.Store, s.collections, log))
 	return s, nil
@@ -205,7 +206,7 @@ func (s *services) warnings(certificates *process.Certificates) func(context.Con
 }
 
 func (s *services) rpc(ctx context.Context, c Config, certificates *process.Certificates) (*grpc.Server, error) {
-	var options []grpc.ServerOption
+	options := traceCalls(s.Traces)
 	if certificates != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(certificates.Config())))
 	}

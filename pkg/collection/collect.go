@@ -3,6 +3,7 @@ package collection
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -21,7 +22,18 @@ type conn interface {
 	Close() error
 }
 
-type localConn struct{ remote.Local }
+type localConn struct {
+	remote.Local
+	over func(began time.Time, err error) // is told when a script has run
+}
+
+// Run is as that of remote.Local.
+func (c localConn) Run(ctx context.Context, command string, stdin []byte, o remote.RunOptions) (remote.Output, error) {
+	began := time.Now()
+	output, err := c.Local.Run(ctx, command, stdin, o)
+	c.over(began, err)
+	return output, err
+}
 
 // Close does nothing: there is no connection.
 func (localConn) Close() error { return nil }
@@ -101,6 +113,27 @@ func (w *Worker) ask(ctx context.Context, claim *store.Claim, c conn, l learned)
 	if len(output.Stdout) == 0 && l.failure != nil {
 		return l
 	}
+	parsing, span := w.Traces.Start(ctx, spanParse, slog.Int("bytes", len(output.Stdout)))
+	before := l.failure
+	l = w.hear(parsing, claim, heard{plan, root, output}, l)
+	if l.failure == before {
+		span.End("")
+	} else {
+		span.End(string(l.failure.Code))
+	}
+	return l
+}
+
+// heard is what a host has answered, and to what.
+type heard struct {
+	plan   collector.Plan
+	root   elevation
+	output remote.Output
+}
+
+// hear reads the answer of the host.
+func (w *Worker) hear(ctx context.Context, claim *store.Claim, h heard, l learned) learned {
+	plan, root, output := h.plan, h.root, h.output
 	run, err := plan.Read(output.Stdout)
 	if refused := root.explain(output); err != nil && refused != nil {
 		err = refused
@@ -172,7 +205,7 @@ func (w *Worker) connect(ctx context.Context, claim *store.Claim) (conn, error) 
 		if !w.Local {
 			return nil, fleet.Fail(fleet.CodeLocalNotAllowed, nil, "worker", w.Self.Host)
 		}
-		return localConn{}, nil
+		return localConn{over: func(began time.Time, err error) { w.ranHere(ctx, began, err) }}, nil
 	}
 	credential, err := w.credential(ctx, claim)
 	if err != nil {
@@ -184,7 +217,7 @@ func (w *Worker) connect(ctx context.Context, claim *store.Claim) (conn, error) 
 	}
 	c, err := remote.Dial(ctx, remote.Target{
 		Address: claim.Host.Address, Port: claim.Host.Port, Credential: credential,
-		KnownAlgorithms: trust.algorithms(), Verify: trust.verify, Options: remote.Options{Keepalive: keepalive(claim.Host.SSH)},
+		KnownAlgorithms: trust.algorithms(), Verify: trust.verify, Passed: w.passed(ctx), Options: remote.Options{Keepalive: keepalive(claim.Host.SSH)},
 	})
 	if f, ok := errors.AsType[*fleet.Failure](err); ok && f.Code == fleet.CodeAuthFailed && claim.Host.CredentialID == nil {
 		f.Details["reason"] = "the host has no credential"

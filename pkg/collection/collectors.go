@@ -239,7 +239,7 @@ func (s *Service) Try(ctx context.Context, actor fleet.Actor, r TryRequest) (Tri
 	request.ReportTypes = []string{trial.Name}
 	var c fleet.Collection
 	err = s.Store.InTx(ctx, func(tx *store.Store) error {
-		asked := request.collection(actor)
+		asked := request.collection(ctx, actor)
 		asked.Kind = fleet.KindTry
 		if c, err = tx.AddCollection(ctx, actor.Scope(), asked, nil); err != nil {
 			return err

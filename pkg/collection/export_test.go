@@ -64,7 +64,7 @@ func At(w *Worker, at Step, f func()) {
 
 // RelayRound and SweepRound do what w does once per period.
 func RelayRound(ctx context.Context, w *Sweeper) error {
-	_, err := relay(ctx, w.Store, w.Queue)
+	_, err := relay(ctx, bell{store: w.Store, queue: w.Queue})
 	return err
 }
 

@@ -3,11 +3,12 @@ package collection
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/rollcallhq/rollcall/pkg/fleet"
-	"github.com/rollcallhq/rollcall/pkg/queue"
 	"github.com/rollcallhq/rollcall/pkg/store"
+	"github.com/rollcallhq/rollcall/pkg/telemetry"
 )
 
 const (
@@ -25,20 +26,21 @@ type relayed struct {
 // which is harmless, and loses none: the tasks are marked in the transaction that ends after the ringing. Those of a
 // collection with a MaxParallel are rung for after it, because a message of a task that is not marked would not count;
 // one that a crash leaves marked and unrung is found by the sweep.
-func relay(ctx context.Context, s *store.Store, q *queue.Queue) (relayed, error) {
-	waits, err := s.AnyoneWaits(ctx)
+func relay(ctx context.Context, b bell) (relayed, error) {
+	waits, err := b.store.AnyoneWaits(ctx)
 	if err != nil || !waits {
 		return relayed{}, err
 	}
 	var result relayed
 	var bounded []fleet.Message
-	err = s.InTx(ctx, func(tx *store.Store) error {
-		result, bounded = relayed{}, nil
+	var spans ringing
+	err = b.store.InTx(ctx, func(tx *store.Store) error {
+		result, bounded, spans = relayed{}, nil, nil
 		locked, err := tx.LockLine(ctx)
 		if err != nil || !locked {
 			return err
 		}
-		if err := q.Ping(ctx); err != nil { // before anything is written that would be rolled back
+		if err := b.queue.Ping(ctx); err != nil { // before anything is written that would be rolled back
 			return err
 		}
 		if _, err := tx.PromoteDelayed(ctx); err != nil {
@@ -54,6 +56,9 @@ func relay(ctx context.Context, s *store.Store, q *queue.Queue) (relayed, error)
 			return err
 		}
 		result = relayed{n: len(dealt), pressure: r.pressure()}
+		if spans, err = b.announce(ctx, tx, dealt); err != nil {
+			return err
+		}
 		var free []fleet.Message
 		for _, d := range dealt {
 			if d.Bounded {
@@ -62,15 +67,16 @@ func relay(ctx context.Context, s *store.Store, q *queue.Queue) (relayed, error)
 				free = append(free, d.Message)
 			}
 		}
-		return q.Ring(ctx, free)
+		return b.queue.Ring(ctx, free)
 	})
+	defer func() { spans.end(err) }()
 	if err != nil || len(bounded) == 0 {
 		return result, err
 	}
-	if err := q.Ring(ctx, bounded); err != nil {
+	if err = b.queue.Ring(ctx, bounded); err != nil {
 		again, cancel := context.WithTimeout(context.WithoutCancel(ctx), ringTimeout)
 		defer cancel()
-		_, undone := s.RingAgain(again, bounded, true) // or the sweep does
+		_, undone := b.store.RingAgain(again, bounded, true) // or the sweep does
 		return result, errors.Join(err, undone)
 	}
 	return result, nil
@@ -78,8 +84,9 @@ func relay(ctx context.Context, s *store.Store, q *queue.Queue) (relayed, error)
 
 // relayOwn rings for the tasks of a collection that its own process has just stored. It does without the lock, and leaves
 // to the relay whatever others might have a right to.
-func relayOwn(ctx context.Context, s *store.Store, q *queue.Queue, c fleet.Collection) error {
-	return s.InTx(ctx, func(tx *store.Store) error {
+func relayOwn(ctx context.Context, b bell, c fleet.Collection) error {
+	ctx, span := b.traces.Produce(ctx, spanRing, telemetry.Origin{}, slog.String("collection_id", c.ID.String()))
+	err := b.store.InTx(ctx, func(tx *store.Store) error {
 		if c.Priority != fleet.PriorityInteractive {
 			line, err := tx.Line(ctx, Silence)
 			if err != nil || !hasRoom(line, c) {
@@ -90,11 +97,17 @@ func relayOwn(ctx context.Context, s *store.Store, q *queue.Queue, c fleet.Colle
 		if err != nil || len(messages) == 0 {
 			return err
 		}
-		if err := q.Ring(ctx, messages); err != nil {
+		trace := telemetry.TraceParent(ctx)
+		for i := range messages {
+			messages[i].Trace = trace
+		}
+		if err := b.queue.Ring(ctx, messages); err != nil {
 			return err
 		}
 		return tx.MarkDispatched(ctx, messages)
 	})
+	span.End(codeOf(err))
+	return err
 }
 
 // hasRoom reports whether nobody else waits where the collection's actor does, in its lane, and all of its tasks fit into
@@ -119,7 +132,7 @@ func (w *Sweeper) Relay(ctx context.Context) error {
 	return w.every(ctx, relayEvery, "relay", func(ctx context.Context) error {
 		for {
 			now := time.Now()
-			result, err := relay(ctx, w.Store, w.Queue)
+			result, err := relay(ctx, bell{w.Store, w.Queue, w.Traces})
 			w.count("rung", result.n)
 			if err != nil {
 				return err

@@ -11,7 +11,7 @@ import (
 
 // RelayOnce runs one round of the relay and returns for how many tasks it has rung.
 func RelayOnce(ctx context.Context, s *store.Store, q *queue.Queue) (int, error) {
-	r, err := relay(ctx, s, q)
+	r, err := relay(ctx, bell{store: s, queue: q})
 	return r.n, err
 }
 

@@ -127,7 +127,7 @@ func (s *storm) rung(n int) []fleet.Message {
 	s.t.Helper()
 	rows, _ := s.pool.Query(s.t.Context(), `select id, epoch, site, priority from tasks
 		where state = 'queued' and dispatched_at is not null order by md5(id::text || $1) limit $2`, strconv.FormatUint(s.rand.Uint64(), 10), n)
-	messages, err := pgx.CollectRows(rows, pgx.RowToStructByPos[fleet.Message])
+	messages, err := pgx.CollectRows(rows, scanMessage)
 	if err != nil {
 		s.t.Fatal(err)
 	}

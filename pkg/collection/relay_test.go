@@ -203,7 +203,7 @@ func TestAtMostSoManyAtOnce(t *testing.T) {
 	// Messages that Redis has lost are rung for anew, and those that come late count no more.
 	var old []fleet.Message
 	rows, _ := r.pool.Query(t.Context(), "select id, epoch, site, priority from tasks where dispatched_at is not null")
-	if old, err = pgx.CollectRows(rows, pgx.RowToStructByPos[fleet.Message]); err != nil {
+	if old, err = pgx.CollectRows(rows, scanMessage); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := r.RingAgain(t.Context(), old, false); err != nil || n != 7 {

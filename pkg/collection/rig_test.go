@@ -221,12 +221,17 @@ func (r *rig) request(deadline time.Duration, types []string, hosts ...fleet.Hos
 	return c.ID, r.outbox(c.ID)
 }
 
+func scanMessage(row pgx.CollectableRow) (m fleet.Message, err error) {
+	err = row.Scan(&m.TaskID, &m.Epoch, &m.Site, &m.Priority)
+	return m, err
+}
+
 // outbox returns the messages of the collection's tasks that wait to be rung for, be their hosts busy or not.
 func (r *rig) outbox(id uuid.UUID) []fleet.Message {
 	r.t.Helper()
 	rows, _ := r.pool.Query(r.t.Context(), `select id, epoch, site, priority from tasks
 		where collection_id = $1 and state = 'queued' and dispatched_at is null and (not_before is null or not_before <= now()) order by id`, id)
-	messages, err := pgx.CollectRows(rows, pgx.RowToStructByPos[fleet.Message])
+	messages, err := pgx.CollectRows(rows, scanMessage)
 	if err != nil {
 		r.t.Fatal(err)
 	}

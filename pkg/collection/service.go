@@ -16,6 +16,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/queue"
 	"github.com/rollcallhq/rollcall/pkg/store"
+	"github.com/rollcallhq/rollcall/pkg/telemetry"
 )
 
 // Config is what a Service needs.
@@ -26,6 +27,7 @@ type Config struct {
 
 	QueueLimit int                   // with so many tasks waiting, bulk work is refused, with twice as many normal work, too; 0: never
 	Metrics    prometheus.Registerer // where refused work is counted; nil: nowhere
+	Traces     *telemetry.Traces     // nil: none
 }
 
 // A Service triggers, cancels and retries collections.
@@ -112,7 +114,7 @@ func (s *Service) TriggerIn(ctx context.Context, tx *store.Store, actor fleet.Ac
 	if r.ReportTypes, err = checkTypes(ctx, tx, r.ReportTypes); err != nil {
 		return fleet.Collection{}, err
 	}
-	c, err := tx.AddCollection(ctx, actor.Scope(), r.collection(actor), selector)
+	c, err := tx.AddCollection(ctx, actor.Scope(), r.collection(ctx, actor), selector)
 	if err != nil {
 		return fleet.Collection{}, err
 	}
@@ -128,12 +130,12 @@ func (s *Service) TriggerIn(ctx context.Context, tx *store.Store, actor fleet.Ac
 	})
 }
 
-func (r Request) collection(actor fleet.Actor) fleet.Collection {
+func (r Request) collection(ctx context.Context, actor fleet.Actor) fleet.Collection {
 	id := fleet.NewID()
 	return fleet.Collection{
 		ID: id, Kind: fleet.KindCollect, Actor: actor.String(), RequestedBy: actor.UserID, Selector: r.Selector, HostIDs: r.HostIDs,
 		ReportTypes: r.ReportTypes, Priority: r.Priority, Deadline: r.Deadline, ExpiresAt: fleet.TimeOf(id).Add(r.Expires + r.Jitter),
-		MaxParallel: r.MaxParallel, Schedule: r.Schedule, Jitter: r.Jitter,
+		MaxParallel: r.MaxParallel, Schedule: r.Schedule, Jitter: r.Jitter, Trace: telemetry.TraceParent(ctx),
 	}
 }
 
@@ -248,10 +250,10 @@ func (s *Service) unknownHosts(ctx context.Context, tx *store.Store, actor fleet
 // MaxParallel, and for one that is not interactive and would take the turn of others. It reports whether the queue could be
 // rung; if not, the relay rings when it is back, and nothing is lost.
 func (s *Service) ring(ctx context.Context, c fleet.Collection) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience)
+	ctx, cancel := context.WithTimeout(telemetry.WithCollectionID(context.WithoutCancel(ctx), c.ID.String()), s.patience)
 	defer cancel()
 	if err := s.Queue.Ping(ctx); err != nil {
-		s.Log.WarnContext(ctx, "collection left to the relay", "collection_id", c.ID, "error", err)
+		s.Log.WarnContext(ctx, "collection left to the relay", "error", err)
 		return false
 	}
 	if c.Counts.Total > ringLimit || c.MaxParallel > 0 {
@@ -263,8 +265,8 @@ func (s *Service) ring(ctx context.Context, c fleet.Collection) bool {
 		}
 		defer s.looking.Unlock()
 	}
-	if err := relayOwn(ctx, s.Store, s.Queue, c); err != nil {
-		s.Log.WarnContext(ctx, "collection left to the relay", "collection_id", c.ID, "error", err)
+	if err := relayOwn(ctx, bell{s.Store, s.Queue, s.Traces}, c); err != nil {
+		s.Log.WarnContext(ctx, "collection left to the relay", "error", err)
 		return false
 	}
 	return true

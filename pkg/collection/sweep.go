@@ -11,6 +11,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/queue"
 	"github.com/rollcallhq/rollcall/pkg/store"
+	"github.com/rollcallhq/rollcall/pkg/telemetry"
 )
 
 // How often the sweep looks for what was lost, and what it calls lost.
@@ -30,6 +31,8 @@ type Sweeper struct {
 	Store *store.Store
 	Queue *queue.Queue
 	Log   *slog.Logger
+
+	Traces *telemetry.Traces // nil: none
 
 	actions *prometheus.CounterVec
 	suspect map[string]suspicion // by message ID: what Redis said of it, and since when

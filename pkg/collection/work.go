@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/collector"
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/store"
+	"github.com/rollcallhq/rollcall/pkg/telemetry"
 )
 
 // attemptsAt returns how often a host is tried at most within the task's deadline when it fails with that code.
@@ -59,17 +61,34 @@ func (w *Worker) reach(s step) {
 // code if there is one, and how long it took. An error means that the task could not be claimed because the database
 // did not answer, and that the message is worth delivering again.
 func (w *Worker) Work(ctx context.Context, m fleet.Message) (string, error) {
+	id := m.TaskID.String()
+	ctx, span := w.Traces.Consume(telemetry.WithTaskID(ctx, id), spanTask, telemetry.Origin{Parent: m.Trace, Linked: m.Linked},
+		slog.String("task_id", id), slog.Int("epoch", m.Epoch))
 	w.reach(stepFetched)
 	claim, err := w.take(ctx, m)
 	switch {
 	case errors.Is(err, store.ErrHostBusy):
+		span.End("")
 		return "postponed: the host is busy with another task", nil
 	case err != nil:
+		span.End(codeOf(err))
 		return "", err
 	case claim == nil:
+		span.End("")
 		return "nothing to do", nil
 	}
 	w.reach(stepClaimed)
+	collection := claim.Task.CollectionID.String()
+	span.Set(slog.String("collection_id", collection), slog.String("host_id", claim.Host.ID.String()), slog.String("site", claim.Task.Site),
+		slog.Int("attempt", claim.Task.Attempts))
+	v, took := w.work(telemetry.WithCollectionID(ctx, collection), claim)
+	span.Set(slog.String("outcome", v.outcome))
+	span.End(string(v.code))
+	return claim.Host.Name + " " + v.line(took), nil
+}
+
+// work works a claimed task and returns what became of it, and how long that took.
+func (w *Worker) work(ctx context.Context, claim *store.Claim) (verdict, time.Duration) {
 	began := time.Now()
 	task, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
@@ -88,7 +107,7 @@ func (w *Worker) Work(ctx context.Context, m fleet.Message) (string, error) {
 	w.metrics.duration.Observe(took.Seconds())
 	w.metrics.ended.WithLabelValues(v.outcome, string(v.code)).Inc()
 	w.log(ctx, claim, v, learned, took)
-	return claim.Host.Name + " " + v.line(took), nil
+	return v, took
 }
 
 // take claims the task that the message names. While this worker cannot show that it is alive, or the database does
@@ -136,7 +155,7 @@ func (v verdict) line(took time.Duration) string {
 func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + "s" }
 
 func (w *Worker) log(ctx context.Context, claim *store.Claim, v verdict, learned learned, took time.Duration) {
-	attrs := []any{"host", claim.Host.Name, "collection_id", claim.Task.CollectionID, "task_id", claim.Task.ID, "outcome", v.outcome, "duration", took}
+	attrs := []any{"host", claim.Host.Name, "outcome", v.outcome, "duration", took}
 	if learned.failure != nil {
 		attrs = append(attrs, "code", learned.failure.Code, "cause", learned.failure.Error())
 	}
@@ -186,7 +205,7 @@ func (w *Worker) settle(ctx, task context.Context, claim *store.Claim, l learned
 			Lease: lease, Host: claim.Host.ID, State: fleet.TaskFailed, Failure: fleet.Fail(v.code, err, "reason", "the reports could not be stored"),
 			Termination: l.ended,
 		}
-		w.Log.ErrorContext(ctx, "reports not stored", "host", claim.Host.Name, "task_id", claim.Task.ID, "error", err)
+		w.Log.ErrorContext(ctx, "reports not stored", "host", claim.Host.Name, "error", err)
 		held, err = w.end(ctx, ending, nil)
 	}
 	if err == nil && held {

@@ -14,6 +14,7 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/secret"
 	"github.com/rollcallhq/rollcall/pkg/store"
+	"github.com/rollcallhq/rollcall/pkg/telemetry"
 )
 
 // How a worker shows that it is alive and notices that it is not. A worker that could not beat for selfFence ends its
@@ -49,6 +50,7 @@ type WorkerConfig struct {
 	Local   bool         // whether it may collect from the machine it runs on
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
+	Traces  *telemetry.Traces // nil: none
 }
 
 // A Worker works tasks: it claims them, talks to the hosts and stores what it learned. It is safe for concurrent use.
@@ -228,6 +230,7 @@ type workerMetrics struct {
 	running  prometheus.Gauge
 	ended    *prometheus.CounterVec
 	duration prometheus.Histogram
+	phases   *prometheus.HistogramVec
 }
 
 func newWorkerMetrics(r prometheus.Registerer) workerMetrics {
@@ -242,9 +245,13 @@ func newWorkerMetrics(r prometheus.Registerer) workerMetrics {
 			Name: "rollcall_task_duration_seconds", Help: "Time from the claim of a task to the end of the attempt.",
 			Buckets: []float64{.05, .1, .25, .5, 1, 2, 5, 10, 20, 60, 120, 300},
 		}),
+		phases: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "rollcall_connection_phase_seconds", Help: "Time that the phases of connections to hosts took, by phase and by what came of it: ok or the class of the code.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 60, 120},
+		}, []string{"phase", "outcome"}),
 	}
 	if r != nil {
-		r.MustRegister(m.running, m.ended, m.duration)
+		r.MustRegister(m.running, m.ended, m.duration, m.phases)
 	}
 	return m
 }

@@ -120,6 +120,7 @@ type Collection struct {
 	ExpiresAt   time.Time
 	Schedule    *Due
 	Jitter      time.Duration // its tasks are spread over it, each host's at a place of its own
+	Trace       string        // the W3C traceparent that it was asked for with; only told to what stores it
 	CreatedAt   time.Time
 	StartedAt   *time.Time
 	FinishedAt  *time.Time
@@ -212,6 +213,9 @@ type Message struct {
 	Epoch    int
 	Site     string
 	Priority Priority
+
+	Trace  string // where in which trace it was asked for, a W3C traceparent; empty: in none
+	Linked bool   // its work is a trace of its own with a link to that one
 }
 
 // A Worker is a worker process, as its heartbeat describes it.

@@ -30,7 +30,8 @@ type Config struct {
 	Database    store.Options
 	RedisURL    string
 	RedisPool   int
-	Traces      string      // where they would go
+	Traces      string      // where they go; empty: nowhere
+	Version     string      // of the program, for traces
 	Connections Connections // of each listener
 	Log         telemetry.Options
 }
@@ -55,7 +56,7 @@ func Read(r *settings.Reader) Config {
 	}
 	c.Connections = ReadConnections(r)
 	c.Log = ReadLog(r)
-	c.Traces = r.String("OTEL_EXPORTER_OTLP_ENDPOINT", "", "http://127.0.0.1:4317", "where traces go; this release exports none and says so at start")
+	c.Traces = ReadTraces(r)
 	if r.String("DATABASE_REPLICA_URL", "", "", "not supported yet by this release: refused if set") != "" {
 		r.Refuse("DATABASE_REPLICA_URL", errors.New("is not supported yet by this release; unset it"))
 	}

@@ -7,10 +7,18 @@ import (
 	"github.com/rollcallhq/rollcall/pkg/queue"
 )
 
-// Measure shows the connections to PostgreSQL of the process as metrics. Several processes in one, as of up, tell theirs
+// Measure shows the connections to PostgreSQL of the process and what became of its traces as metrics. Several processes in one, as of up, tell theirs
 // apart by the label process.
 func (b *Backends) Measure(r prometheus.Registerer, name string) {
-	prometheus.WrapRegistererWith(prometheus.Labels{"process": name}, r).MustRegister(newPoolMeasure(b.Pool))
+	prometheus.WrapRegistererWith(prometheus.Labels{"process": name}, r).MustRegister(b.measures()...)
+}
+
+func (b *Backends) measures() []prometheus.Collector {
+	all := []prometheus.Collector{newPoolMeasure(b.Pool)}
+	if b.Traces != nil {
+		all = append(all, b.Traces)
+	}
+	return all
 }
 
 // MeasureQueues shows what waits on the queues as metrics, asked of Redis whenever they are read: for the scheduler, of

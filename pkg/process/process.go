@@ -55,34 +55,40 @@ type Backends struct {
 	Redis     redis.UniversalClient
 	Ephemeral *ephemeral.Store
 	Queue     *queue.Queue
+	Traces    *telemetry.Traces // nil: none
 
+	flush  func() // sends the traces that are left
 	config Config
 	log    *slog.Logger
 }
 
 // Open makes the clients of PostgreSQL and Redis. It connects to neither: Prepare does. The caller owes a Close.
 func Open(ctx context.Context, c Config, service string, log *slog.Logger) (*Backends, error) {
-	if c.Traces != "" {
-		log.WarnContext(ctx, "OTEL_EXPORTER_OTLP_ENDPOINT is set, but this release exports no traces")
+	traces, err := c.openTraces(ctx, telemetry.TraceOptions{Service: service, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %w", err)
 	}
 	options := c.Database
-	options.Name = "rollcall-" + service
+	options.Name, options.Tracer = "rollcall-"+service, queryTracer(traces)
 	pool, err := store.OpenPool(ctx, c.DatabaseURL, options)
 	if err != nil {
+		traces.Close(ctx)
 		return nil, fmt.Errorf("DATABASE_URL: %w; for example DATABASE_URL=postgres://rollcall:PASSWORD@127.0.0.1:5432/rollcall", err)
 	}
 	client, err := ephemeral.Open(c.RedisURL, ephemeral.Options{Log: log, PoolSize: c.RedisPool})
 	if err != nil {
+		traces.Close(ctx)
 		pool.Close()
 		return nil, fmt.Errorf("REDIS_URL: %w; for example REDIS_URL=redis://127.0.0.1:6379/0", err)
 	}
 	return &Backends{
-		Pool: pool, Store: store.New(pool), Redis: client, Ephemeral: ephemeral.New(client), Queue: queue.New(client), config: c, log: log,
+		Pool: pool, Store: store.New(pool), Redis: client, Ephemeral: ephemeral.New(client), Queue: queue.New(client), Traces: traces, flush: func() { traces.Close(ctx) }, config: c, log: log,
 	}, nil
 }
 
-// Close gives the connections back.
+// Close sends the traces that are left, for a few seconds at most, and gives the connections back.
 func (b *Backends) Close() {
+	b.flush()
 	_ = b.Redis.Close()
 	b.Pool.Close()
 }

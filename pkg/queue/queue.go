@@ -88,7 +88,7 @@ func (q *Queue) ring(ctx context.Context, m fleet.Message) error {
 	if err != nil {
 		return fmt.Errorf("encoding a message: %w", err)
 	}
-	_, err = q.client.EnqueueContext(ctx, asynq.NewTask(typeCollect, body),
+	_, err = q.client.EnqueueContext(ctx, asynq.NewTaskWithHeaders(typeCollect, body, headersOf(m)),
 		asynq.Queue(Name(m.Site, m.Priority)),
 		asynq.TaskID(ID(m)),
 		asynq.MaxRetry(maxDelivery),
@@ -98,6 +98,23 @@ func (q *Queue) ring(ctx context.Context, m fleet.Message) error {
 		return nil
 	}
 	return err
+}
+
+// The headers of a message say which trace its work belongs to, in the form of W3C Trace Context.
+const (
+	headerParent = "traceparent"
+	headerLink   = "tracelink" // instead, where the work is a trace of its own
+)
+
+func headersOf(m fleet.Message) map[string]string {
+	switch {
+	case m.Trace == "":
+		return nil
+	case m.Linked:
+		return map[string]string{headerLink: m.Trace}
+	default:
+		return map[string]string{headerParent: m.Trace}
+	}
 }
 
 // Ping answers nil if Redis answers within a second.
@@ -195,7 +212,10 @@ func read(task *asynq.Task, queue string) (fleet.Message, error) {
 	if err := json.Unmarshal(task.Payload(), &p); err != nil || p.TaskID == uuid.Nil || p.Epoch < 1 {
 		return fleet.Message{}, fleet.Wrap(err, fleet.Invalid, "not a collect message")
 	}
-	m := fleet.Message{TaskID: p.TaskID, Epoch: p.Epoch}
+	m := fleet.Message{TaskID: p.TaskID, Epoch: p.Epoch, Trace: task.Headers()[headerParent]}
+	if link := task.Headers()[headerLink]; link != "" {
+		m.Trace, m.Linked = link, true
+	}
 	if parts := strings.Split(queue, "."); len(parts) == 3 {
 		m.Site, m.Priority = parts[1], fleet.Priority(parts[2])
 	}

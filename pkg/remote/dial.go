@@ -35,6 +35,9 @@ type Target struct {
 	Verify func(ctx context.Context, key Key) error
 
 	Options Options
+
+	// Passed, unless nil, is told of each phase of the connection when it is over, of Dial and of Run, by whoever called them.
+	Passed func(Phase)
 }
 
 // Format prints the address and the credential as it prints itself, whatever the verb. Without it, a target inside
@@ -67,6 +70,7 @@ type Conn struct {
 	background sync.WaitGroup // the goroutines of the connection; they end when the wire is closed
 	over       chan struct{}  // closed when the connection has ended
 	dead       chan struct{}  // closed when keepalive has given the server up
+	passed     func(Phase)    // as in Target
 }
 
 // A Transport tells how a connection is secured, for the report about the host's SSH.
@@ -96,11 +100,13 @@ func Dial(ctx context.Context, target Target) (*Conn, error) {
 	}
 	options := target.Options.withDefaults()
 	address := net.JoinHostPort(target.Address, strconv.Itoa(cmp.Or(target.Port, 22)))
+	passing := passing{tell: target.Passed, since: time.Now()}
 	tcp, err := (&net.Dialer{Timeout: options.ConnectTimeout}).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, connectFailure(ctx, err)
+		return nil, passing.failed(phaseConnect, connectFailure(ctx, err))
 	}
-	conn, err := handshake(ctx, newWire(tcp), target, credential)
+	passing.over(phaseConnect, time.Now())
+	conn, err := handshake(ctx, newWire(tcp), target, credential, &passing)
 	if err != nil {
 		_ = tcp.Close()
 		return nil, err
@@ -108,11 +114,12 @@ func Dial(ctx context.Context, target Target) (*Conn, error) {
 	if options.Keepalive > 0 {
 		conn.keepAlive(options.Keepalive)
 	}
+	conn.passed = target.Passed
 	return conn, nil
 }
 
 // handshake turns a TCP connection into an authenticated one.
-func handshake(ctx context.Context, w *wire, target Target, credential *login) (*Conn, error) {
+func handshake(ctx context.Context, w *wire, target Target, credential *login, passing *passing) (*Conn, error) {
 	timeout := target.Options.withDefaults().HandshakeTimeout
 	verifying, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -126,20 +133,22 @@ func handshake(ctx context.Context, w *wire, target Target, credential *login) (
 	conn, channels, requests, err := ssh.NewClientConn(w, target.Address, clientConfig(target, credential, gate))
 	refusal := gate.shut()
 	alive := stop()
+	reached := passing.handshake(w, gate)
 	if !alive && err == nil {
 		_ = newConn(w, conn, channels, requests, gate.key).Close()
 	}
 	switch {
 	case refusal != nil && ctx.Err() == nil:
-		return nil, refusal
+		return nil, passing.failed(reached, refusal)
 	case !alive:
-		return nil, ended(ctx, gate.phase(w))
+		return nil, passing.failed(reached, ended(ctx, reached))
 	case err != nil:
-		return nil, handshakeFailure(err, gate.phase(w), w, credential)
+		return nil, passing.failed(reached, handshakeFailure(err, reached, w, credential))
 	}
 	if err := w.SetDeadline(time.Time{}); err != nil {
-		return nil, lost(err, phaseLogin, "the connection broke after the login")
+		return nil, passing.failed(phaseLogin, lost(err, phaseLogin, "the connection broke after the login"))
 	}
+	passing.over(phaseLogin, time.Now())
 	return newConn(w, conn, channels, requests, gate.key), nil
 }
 
@@ -184,6 +193,7 @@ type gate struct {
 	key     Key
 	refusal error
 	passed  bool
+	since   time.Time // when it has passed
 }
 
 func (g *gate) check(_ string, _ net.Addr, public ssh.PublicKey) error {
@@ -207,7 +217,7 @@ func (g *gate) check(_ string, _ net.Addr, public ssh.PublicKey) error {
 		}
 		return g.refusal
 	}
-	g.passed = true
+	g.passed, g.since = true, time.Now()
 	return nil
 }
 

@@ -32,14 +32,16 @@ func (c *Conn) Run(ctx context.Context, command string, stdin []byte, options Ru
 	}
 	defer c.running.Unlock()
 	began := time.Now()
+	passing := passing{tell: c.passed, since: began}
 	e, err := c.open(ctx, options)
 	if err != nil {
-		return none, err
+		return none, passing.failed(phaseSession, err)
 	}
 	if err := e.exec(ctx, command); err != nil {
 		none.Termination = e.termination
-		return none, err
+		return none, passing.failed(phaseSession, err)
 	}
+	passing.over(phaseSession, time.Now())
 	e.start(options.Lead, stdin)
 	err = e.await(ctx)
 	output := e.output()
@@ -48,7 +50,11 @@ func (c *Conn) Run(ctx context.Context, command string, stdin []byte, options Ru
 		err = fleet.Fail(fleet.CodeAccountExpired, errors.New("sshd asks for a new password before any command"),
 			"phase", phaseRun, "message", printable(string(output.Stderr), 256))
 	}
-	return output, err
+	if err != nil {
+		return output, passing.failed(phaseRun, err)
+	}
+	passing.over(phaseRun, time.Now())
+	return output, nil
 }
 
 // passwordExpired reports whether OpenSSH let an account with an expired password in, and then refused to run

@@ -19,6 +19,7 @@ var errPreamble = errors.New("too much text before the SSH version line")
 type wire struct {
 	net.Conn
 	greeted  atomic.Bool  // the SSH version line has arrived
+	greeting time.Time    // when; to be read only once greeted
 	broken   atomic.Bool  // reading has failed, so nothing more will come
 	heard    atomic.Int64 // of the last byte, nanoseconds since the epoch of began
 	began    time.Time
@@ -54,6 +55,7 @@ func (w *wire) note(p []byte) bool {
 			break
 		}
 		if bytes.HasPrefix(w.preamble[w.line:], []byte("SSH-")) {
+			w.greeting = time.Now()
 			w.greeted.Store(true)
 			return true
 		}

@@ -88,10 +88,10 @@ func (s *Store) AddCollection(ctx context.Context, scope fleet.Scope, c fleet.Co
 			from (select id, name from picked where not enabled order by name limit 1000) p
 		), collection as (
 			insert into collections (id, created_at, kind, requested_by, actor, selector, host_ids, report_types, priority, state,
-				total, skipped, deadline_seconds, max_parallel, expires_at, schedule_id, due_at, jitter_seconds)
+				total, skipped, deadline_seconds, max_parallel, expires_at, schedule_id, due_at, jitter_seconds, trace)
 			select @id, @created_at, @kind, @requested_by, @actor, nullif(@selector, ''), @host_ids::uuid[], @report_types, @priority, 'pending',
 				(select count(*) from picked where enabled), (select hosts from skipped), @deadline_seconds, nullif(@max_parallel::int, 0), @expires_at,
-				@schedule_id::uuid, @due_at::timestamptz, @jitter_seconds::int
+				@schedule_id::uuid, @due_at::timestamptz, @jitter_seconds::int, nullif(@trace, '')
 		), tasks as (
 			insert into tasks (id, collection_id, created_at, host_id, site, priority, expires_at, requester, max_parallel, not_before)
 			select uuid_v7(@created_at), @id, @created_at, id, site, @priority, @expires_at - interval '1 second' * @jitter_seconds::int + `+jitterOf+`, @actor, nullif(@max_parallel::int, 0),
@@ -139,7 +139,22 @@ func (w *where) collectionArgs(c fleet.Collection) {
 		"selector": c.Selector, "report_types": c.ReportTypes, "priority": c.Priority,
 		"deadline_seconds": int(c.Deadline / time.Second), "max_parallel": c.MaxParallel, "expires_at": c.ExpiresAt,
 		"schedule_id": scheduleID, "due_at": dueAt, "jitter_from": jitterFrom, "jitter_seconds": int(c.Jitter / time.Second),
+		"trace": c.Trace,
 	})
+}
+
+// A Trace is where in which trace an open collection was asked for.
+type Trace struct {
+	CollectionID uuid.UUID
+	Parent       string // a W3C traceparent
+	Tasks        int    // that the collection has had in all
+}
+
+// Traces returns those of the open collections of the IDs that were asked for in a trace, in no order.
+func (s *Store) Traces(ctx context.Context, ids []uuid.UUID) ([]Trace, error) {
+	rows, _ := s.db.Query(ctx, "select id, trace, total from collections where id = any($1) and trace is not null", ids)
+	traces, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Trace])
+	return traces, fail(err, "looking for the traces of collections")
 }
 
 // Collection returns the collection of the ID with its counts: the frozen ones, or, while it is open or when the

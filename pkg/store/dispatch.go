@@ -203,8 +203,9 @@ type Turn struct {
 // A Rung task has got its turn: its message belongs on the queue.
 type Rung struct {
 	fleet.Message
-	Turn    int  // the index of the turn that it has taken
-	Bounded bool // its collection has a MaxParallel
+	CollectionID uuid.UUID
+	Turn         int  // the index of the turn that it has taken
+	Bounded      bool // its collection has a MaxParallel
 }
 
 // TakeTurns marks the tasks whose turn it is as rung for and returns them, in each collection the one with the lowest ID
@@ -225,6 +226,7 @@ func (s *Store) TakeTurns(ctx context.Context, turns []Turn) ([]Rung, error) {
 		var r Rung
 		err := row.Scan(&r.TaskID, &r.Epoch, &r.Site, &r.Priority, &r.Turn, &r.Bounded)
 		r.Turn--
+		r.CollectionID = collections[r.Turn]
 		return r, err
 	})
 	return taken, fail(err, "handing out turns")

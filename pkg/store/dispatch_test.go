@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/storetest"
@@ -320,4 +322,21 @@ func TestTasksThatStandInLineBehindOthersAreNotStuck(t *testing.T) {
 	stuck(2)
 	take(t, s, turnOf(c, 1))
 	stuck(0)
+}
+
+func TestOpenCollectionsKnowTheTraceTheyWereAskedForIn(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	addHost(t, s, "web-1")
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	traced := collectFor(t, s, "user:ann", fleet.PriorityNormal, func(c *fleet.Collection) { c.Trace = parent })
+	plain := collectFor(t, s, "user:ann", fleet.PriorityNormal)
+	taken := take(t, s, turnOf(traced, 1))
+	if len(taken) != 1 || taken[0].CollectionID != traced.ID {
+		t.Fatalf("taken: %+v, want a task of %s", taken, traced.ID)
+	}
+	traces, err := s.Traces(t.Context(), []uuid.UUID{traced.ID, plain.ID, fleet.NewID()})
+	if want := []store.Trace{{CollectionID: traced.ID, Parent: parent, Tasks: 1}}; err != nil || !slices.Equal(traces, want) {
+		t.Errorf("traces = %+v, %v; want %+v", traces, err, want)
+	}
 }

@@ -101,7 +101,7 @@ func withoutScope() map[string]string {
 
 		"Waiting": numbers, "WaitingState": numbers, "StuckState": numbers,
 
-		"AnyoneWaits": machinery, "LockLine": machinery, "PromoteDelayed": machinery, "Line": machinery, "WaitingCollections": machinery,
+		"AnyoneWaits": machinery, "Traces": machinery, "LockLine": machinery, "PromoteDelayed": machinery, "Line": machinery, "WaitingCollections": machinery,
 		"TakeTurns": machinery,
 
 		"Outbox": machinery, "Unclaimed": machinery, "RingAgain": machinery, "TakeOver": machinery, "EndHopeless": machinery,

@@ -48,6 +48,8 @@ type Options struct {
 	LockTimeout      time.Duration // default 10s
 	IdleTxTimeout    time.Duration // a transaction that waits for us longer is ended; default 60s
 	MaxConnIdle      time.Duration // default 5m
+
+	Tracer pgx.QueryTracer // is told of every statement; nil: nobody is
 }
 
 func (o Options) withDefaults() Options {
@@ -84,6 +86,7 @@ func OpenPool(ctx context.Context, dsn string, o Options) (*pgxpool.Pool, error)
 	config.MaxConnLifetimeJitter = 10 * time.Minute
 	config.HealthCheckPeriod = 15 * time.Second
 	config.ConnConfig.ConnectTimeout = o.ConnectTimeout
+	config.ConnConfig.Tracer = o.Tracer
 	params := config.ConnConfig.RuntimeParams
 	params["application_name"] = o.Name
 	params["timezone"] = "UTC"

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lmittmann/tint"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // The formats of a log.
@@ -26,7 +27,7 @@ type Options struct {
 }
 
 // NewLogger returns a logger that writes whole records to w, one Write each, and puts what the context of a
-// record says (WithRequestID, WithTaskID, WithCollectionID) on it. It is safe for concurrent use.
+// record says (WithRequestID, WithTaskID, WithCollectionID, the span of a trace) on it. It is safe for concurrent use.
 func NewLogger(w io.Writer, o Options) *slog.Logger {
 	human := o.Terminal
 	switch o.Format {
@@ -99,14 +100,22 @@ func WithCollectionID(ctx context.Context, id string) context.Context {
 // can find the lines of the log.
 func RequestID(ctx context.Context) string { return idsOf(ctx).request }
 
-func (i ids) attrs() []slog.Attr {
-	attrs := make([]slog.Attr, 0, 3)
-	for _, a := range []slog.Attr{
-		slog.String("request_id", i.request), slog.String("task_id", i.task), slog.String("collection_id", i.collection),
+// attrsOf returns what ctx says, or nil.
+func attrsOf(ctx context.Context) []slog.Attr {
+	known, span := idsOf(ctx), trace.SpanContextFromContext(ctx)
+	if known == (ids{}) && !span.IsValid() {
+		return nil
+	}
+	attrs := make([]slog.Attr, 0, 5)
+	for _, a := range [...]slog.Attr{
+		slog.String("request_id", known.request), slog.String("task_id", known.task), slog.String("collection_id", known.collection),
 	} {
 		if a.Value.String() != "" {
 			attrs = append(attrs, a)
 		}
+	}
+	if span.IsValid() {
+		attrs = append(attrs, slog.String("trace_id", span.TraceID().String()), slog.String("span_id", span.SpanID().String()))
 	}
 	return attrs
 }
@@ -127,7 +136,7 @@ func (h contextHandler) Enabled(ctx context.Context, level slog.Level) bool {
 
 // Handle adds the IDs and hands the record on.
 func (h contextHandler) Handle(ctx context.Context, r slog.Record) error {
-	attrs := idsOf(ctx).attrs()
+	attrs := attrsOf(ctx)
 	if len(attrs) == 0 {
 		return h.current.Handle(ctx, r)
 	}

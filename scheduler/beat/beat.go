@@ -20,6 +20,7 @@ import (
 
 // Run is a scheduler until ctx ends.
 func Run(ctx context.Context, c Config, log *slog.Logger) error {
+	c.Process.Version = c.Version
 	b, err := process.Open(ctx, c.Process, "scheduler", log)
 	if err != nil {
 		return err
@@ -48,8 +49,9 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		log.InfoContext(ctx, "scheduling")
 		sweeper := collection.NewSweeper(b.Store, b.Queue, log, registry)
 		collections := collection.New(collection.Config{
-			Store: b.Store, Queue: b.Queue, Log: log, QueueLimit: c.QueueLimit, Metrics: registry,
+			Store: b.Store, Queue: b.Queue, Log: log, QueueLimit: c.QueueLimit, Metrics: registry, Traces: b.Traces,
 		})
+		sweeper.Traces = b.Traces
 		firing := Schedules(b.Store, collections, log)
 		firing.Metrics = registry
 		schedules := schedule.New(firing)
@@ -68,6 +70,8 @@ func Schedules(s *store.Store, collections *collection.Service, log *slog.Logger
 	return schedule.Config{
 		Store: s, Log: log, CheckTypes: collections.CheckTypes,
 		Trigger: func(ctx context.Context, tx *store.Store, actor fleet.Actor, sch fleet.Schedule, due time.Time) (fleet.Collection, error) {
+			ctx, span := collections.Traces.Start(ctx, "fire", slog.String("schedule_id", sch.ID.String()))
+			defer span.End("")
 			if err := collections.Admit(ctx, tx, sch.Priority); err != nil {
 				return fleet.Collection{}, err
 			}

@@ -26,6 +26,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	c.Process.Version = c.Version
 	b, err := process.Open(ctx, c.Process, "worker", log)
 	if err != nil {
 		return err
@@ -56,7 +57,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 			return err
 		}
 		return work(ctx, c, b, collection.NewWorker(collection.WorkerConfig{
-			Store: b.Store, Keys: keys, Self: self(c), Local: c.Local, Log: log, Metrics: registry,
+			Store: b.Store, Keys: keys, Self: self(c), Local: c.Local, Log: log, Metrics: registry, Traces: b.Traces,
 		}), log)
 	})
 	return g.Wait()

@@ -24,7 +24,8 @@ import (
 // A record is what the access log learns of a request while it is served. It belongs to the request's goroutine.
 type record struct {
 	actor fleet.Actor
-	err   error // the first
+	err   error  // the first
+	trace string // the request's span as a traceparent
 }
 
 type recordKey struct{}
@@ -114,7 +115,24 @@ func logRequest(r *http.Request, log *slog.Logger, rec *record, w middleware.Wra
 	if rec.err != nil {
 		attrs = append(attrs, slog.String("code", fleet.CodeOf(rec.err)), slog.Any("error", rec.err))
 	}
-	log.LogAttrs(r.Context(), level, "request", attrs...)
+	log.LogAttrs(telemetry.WithTraceParent(r.Context(), rec.trace), level, "request", attrs...)
+}
+
+// Traced puts tracing, which makes the spans of requests, before what comes next, and tells the access log and the caller
+// (X-Trace-Id) which trace a request belongs to. Without tracing it does nothing.
+func Traced(tracing func(http.Handler) http.Handler) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		if tracing == nil {
+			return next
+		}
+		return tracing(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if id := telemetry.TraceID(r.Context()); id != "" {
+				recordOf(r.Context()).trace = telemetry.TraceParent(r.Context())
+				w.Header().Set("X-Trace-Id", id)
+			}
+			next.ServeHTTP(w, r)
+		}))
+	}
 }
 
 func isProbe(path string) bool { return path == "/healthz" || path == "/readyz" || path == "/health" }

@@ -38,8 +38,9 @@ type Config struct {
 	Reports      *report.Service
 	Housekeeping *housekeeping.Service
 	Health       *telemetry.Health
-	Metrics      *telemetry.HTTPMetrics // optional
-	Doctor       *doctor.Doctor         // optional: without it there is no such call
+	Metrics      *telemetry.HTTPMetrics          // optional
+	Traced       func(http.Handler) http.Handler // makes and tells the trace of each request; nil: nothing does
+	Doctor       *doctor.Doctor                  // optional: without it there is no such call
 	Log          *slog.Logger
 
 	// DigestKey keys the digests of requests with an Idempotency-Key; the same in every replica. Optional, for tests.
@@ -91,6 +92,9 @@ func New(c Config) (http.Handler, error) {
 	c.Timeouts = c.Timeouts.withDefaults()
 	s := &server{Config: c, router: chi.NewRouter()}
 	s.router.Use(Frame(c.Log))
+	if c.Traced != nil {
+		s.router.Use(c.Traced)
+	}
 	if c.Metrics != nil {
 		s.router.Use(c.Metrics.Middleware(func(r *http.Request) string { return chi.RouteContext(r.Context()).RoutePattern() }))
 	}

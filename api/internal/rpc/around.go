@@ -97,15 +97,23 @@ func (s *server) note(ctx context.Context, method string, code codes.Code, took 
 	s.Log.LogAttrs(ctx, level, "call ended", attrs...)
 }
 
-const requestIDHeader = "x-request-id"
+const (
+	requestIDHeader = "x-request-id"
+	traceIDHeader   = "x-trace-id"
+)
 
-// identified gives the call an ID: the caller's, if it looks like one, or a fresh one. The response's header has it.
+// identified gives the call an ID: the caller's, if it looks like one, or a fresh one. The response's header has it, and
+// the ID of the trace that the call belongs to.
 func identified(ctx context.Context) context.Context {
 	id := fleet.NewID().String()
 	if sent := metadata.ValueFromIncomingContext(ctx, requestIDHeader); len(sent) == 1 && isRequestID(sent[0]) {
 		id = sent[0]
 	}
-	_ = grpc.SetHeader(ctx, metadata.Pairs(requestIDHeader, id)) // fails only where nobody can see a header any more
+	header := metadata.Pairs(requestIDHeader, id)
+	if trace := telemetry.TraceID(ctx); trace != "" {
+		header.Set(traceIDHeader, trace)
+	}
+	_ = grpc.SetHeader(ctx, header) // fails only where nobody can see a header any more
 	return telemetry.WithRequestID(ctx, id)
 }
 

@@ -53,7 +53,7 @@ func (c upCommand) options(in Invocation) (up.Options, error) {
 		OpenKeys:      r.KeyList("ROLLCALL_OPEN_KEYS", false, "private keys of the sites"),
 		QueueLimit:    process.ReadQueueLimit(r), Retention: process.ReadRetention(r),
 		Callers: up.ReadCallers(r), TLS: process.ReadTLS(r), Connections: process.ReadConnections(r),
-		Log: process.ReadLog(r), Stdout: in.Stdout, Stderr: in.Stderr, Version: in.Version,
+		Log: process.ReadLog(r), Traces: process.ReadTraces(r), Stdout: in.Stdout, Stderr: in.Stderr, Version: in.Version,
 	}
 	if n := len([]rune(o.AdminPassword)); n > 0 && n < token.MinPassword {
 		r.Refuse("ROLLCALL_ADMIN_PASSWORD", fmt.Errorf("is shorter than %d characters", token.MinPassword))

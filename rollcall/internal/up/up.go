@@ -51,6 +51,7 @@ type Options struct {
 	Callers     serve.Callers       // how those who ask are treated
 	TLS         process.TLSFiles    // of HTTP and gRPC; zero: without TLS
 	Connections process.Connections // of each listener; zero: any number
+	Traces      string              // where traces go; empty: nowhere
 
 	Log     telemetry.Options
 	Stdout  io.Writer
@@ -126,7 +127,7 @@ type run struct {
 
 func (u *run) config(service string) process.Config {
 	c := process.Config{
-		DatabaseURL: u.back.databaseURL, RedisURL: u.back.redisURL, Migrate: process.MigrateAuto, RedisPool: 50, Log: u.Log, Connections: u.Connections,
+		DatabaseURL: u.back.databaseURL, RedisURL: u.back.redisURL, Migrate: process.MigrateAuto, RedisPool: 50, Log: u.Log, Connections: u.Connections, Traces: u.Traces,
 	}
 	c.Database.Name = "rollcall-" + service
 	return c
