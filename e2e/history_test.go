@@ -1,10 +1,8 @@
 package e2e_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"net/http"
 	"testing"
 	"time"
 
@@ -17,10 +15,10 @@ import (
 // A driftingFleet is a stack that has collected a simulated fleet several times.
 type driftingFleet struct {
 	*stack
-	simulated *simulate.Fleet
-	ids       map[string]string // of hosts, by name
-	start     string            // of the feed
-	swept     []time.Time       // after each sweep, before the next
+	fleet *simulate.Fleet
+	ids   map[string]string // of hosts, by name
+	start string            // of the feed
+	swept []time.Time       // after each sweep, before the next
 }
 
 const (
@@ -32,17 +30,7 @@ func startDriftingFleet(t *testing.T) *driftingFleet {
 	t.Helper()
 	d := &driftingFleet{stack: newStack(t), ids: map[string]string{}}
 	d.up()
-	var err error
-	d.simulated, err = simulate.Start(t.Context(), simulate.Options{Hosts: driftingHosts, Seed: 11, Drift: 0.2, DriftFacts: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = d.simulated.Close() })
-	var inventory bytes.Buffer
-	if err := d.simulated.WriteInventory(&inventory); err != nil {
-		t.Fatal(err)
-	}
-	d.post("/api/v1/hosts/import?format=ndjson", inventory.String(), http.StatusOK, nil, "Content-Type", "application/x-ndjson")
+	d.fleet = d.simulated(simulate.Options{Hosts: driftingHosts, Seed: 11, Drift: 0.2, DriftFacts: 2})
 	var hosts listOf[struct{ ID, Name string }]
 	d.get("/api/v1/hosts?limit=1000", &hosts)
 	for _, h := range hosts.Items {
@@ -65,11 +53,11 @@ func (d *driftingFleet) sweep() {
 // planted returns what the fleet says that has changed, by host and path, in the order of time.
 func (d *driftingFleet) planted() map[string][]string {
 	all := map[string][]string{}
-	for _, h := range d.simulated.Hosts() {
+	for _, h := range d.fleet.Hosts() {
 		if h.Executions != int64(len(d.swept)) {
 			d.t.Fatalf("%s was asked %d times in %d sweeps", h.Name, h.Executions, len(d.swept))
 		}
-		for _, p := range d.simulated.Planted(h.Name) {
+		for _, p := range d.fleet.Planted(h.Name) {
 			key := h.Name + " " + p.Type + " " + p.Path
 			all[key] = append(all[key], nothing(p.Before)+" -> "+nothing(p.After))
 		}

@@ -76,16 +76,7 @@ func TestDatabasesThatAreDownAndComeBack(t *testing.T) {
 		Token string `json:"token"`
 	}
 	s.post("/api/v1/tokens", map[string]any{"name": "outage"}, http.StatusCreated, &plain)
-	hosts, err := simulate.Start(t.Context(), simulate.Options{Hosts: 3})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = hosts.Close() })
-	var inventory strings.Builder
-	if err := hosts.WriteInventory(&inventory); err != nil {
-		t.Fatal(err)
-	}
-	s.post("/api/v1/hosts/import?format=ndjson", inventory.String(), http.StatusOK, nil, "Content-Type", "application/x-ndjson")
+	s.simulated(simulate.Options{Hosts: 3})
 
 	s.redisDown(t, o, plain.Token)
 	s.postgresDown(t, o, api)

@@ -129,20 +129,7 @@ func TestFiftySimulatedHosts(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.up()
-	hosts, err := simulate.Start(t.Context(), simulate.Options{Hosts: 50, Seed: 7})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = hosts.Close() })
-	var inventory bytes.Buffer
-	if err := hosts.WriteInventory(&inventory); err != nil {
-		t.Fatal(err)
-	}
-	var summary struct{ Created, Updated, Unchanged, Refused int }
-	s.post("/api/v1/hosts/import?format=ndjson", inventory.String(), http.StatusOK, &summary, "Content-Type", "application/x-ndjson")
-	if summary.Created != 50 || summary.Refused != 0 {
-		t.Fatalf("import = %+v", summary)
-	}
+	s.simulated(simulate.Options{Hosts: 50, Seed: 7})
 	first := s.sweep(t)
 	second := s.sweep(t)
 	for key, before := range first {

@@ -44,16 +44,7 @@ func TestAnUnchangedBusyMachineHasNoChanges(t *testing.T) {
 	s.post("/api/v1/hosts", map[string]any{"name": "real-1", "address": "localhost", "connection": "local"}, http.StatusCreated, &machine)
 	// Beside it stands a host that changes with every sweep: what it is told to have changed shows that the feed works,
 	// and that it has been read to the end.
-	drifting, err := simulate.Start(t.Context(), simulate.Options{Hosts: 1, Seed: 5, Drift: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = drifting.Close() })
-	var inventory bytes.Buffer
-	if err := drifting.WriteInventory(&inventory); err != nil {
-		t.Fatal(err)
-	}
-	s.post("/api/v1/hosts/import?format=ndjson", inventory.String(), http.StatusOK, nil, "Content-Type", "application/x-ndjson")
+	drifting := s.simulated(simulate.Options{Hosts: 1, Seed: 5, Drift: 1})
 	position := s.end()
 	busy(t)
 	sweeps := soakSweeps(t)

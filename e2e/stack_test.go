@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/rollcallhq/rollcall/pkg/embedded"
+	"github.com/rollcallhq/rollcall/pkg/simulate"
 	"github.com/rollcallhq/rollcall/pkg/storetest"
 )
 
@@ -316,6 +317,26 @@ func (s *stack) do(method, path string, body any, want int, out any, headers ...
 		}
 	}
 	return res.Header
+}
+
+// simulated starts a simulated fleet, which lasts as long as the test, and imports its hosts.
+func (s *stack) simulated(o simulate.Options) *simulate.Fleet {
+	s.t.Helper()
+	hosts, err := simulate.Start(s.t.Context(), o)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = hosts.Close() })
+	var inventory strings.Builder
+	if err := hosts.WriteInventory(&inventory); err != nil {
+		s.t.Fatal(err)
+	}
+	var summary struct{ Created, Updated, Unchanged, Refused int }
+	s.post("/api/v1/hosts/import?format=ndjson", inventory.String(), http.StatusOK, &summary, "Content-Type", "application/x-ndjson")
+	if summary.Created != o.Hosts || summary.Refused != 0 {
+		s.t.Fatalf("import = %+v", summary)
+	}
+	return hosts
 }
 
 func (s *stack) get(path string, out any) {

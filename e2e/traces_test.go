@@ -69,16 +69,7 @@ func TestARequestIsOneTraceAsFarAsTheHosts(t *testing.T) {
 	to, s := startTraceStore(t), newStack(t)
 	s.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = to.url
 	api, worker, scheduler := s.up()
-	hosts, err := simulate.Start(t.Context(), simulate.Options{Hosts: 2, Seed: 7})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = hosts.Close() })
-	var inventory bytes.Buffer
-	if err := hosts.WriteInventory(&inventory); err != nil {
-		t.Fatal(err)
-	}
-	s.post("/api/v1/hosts/import?format=ndjson", inventory.String(), http.StatusOK, nil, "Content-Type", "application/x-ndjson")
+	s.simulated(simulate.Options{Hosts: 2, Seed: 7})
 	var c collectionView
 	answer := s.post("/api/v1/collections", map[string]any{"selector": "*", "max_parallel": 1}, http.StatusAccepted, &c,
 		"traceparent", "00-"+trace+"-"+caller+"-01", "X-Request-Id", "traced-request", "baggage", "secret=hunter2")
