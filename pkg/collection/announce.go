@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/rollcallhq/rollcall/pkg/fleet"
 	"github.com/rollcallhq/rollcall/pkg/queue"
 	"github.com/rollcallhq/rollcall/pkg/store"
 	"github.com/rollcallhq/rollcall/pkg/telemetry"
@@ -68,14 +67,6 @@ func (b bell) announce(ctx context.Context, tx *store.Store, dealt []store.Rung)
 // end ends the spans of a round.
 func (a ringing) end(err error) {
 	for _, span := range a {
-		span.End(codeOf(err))
+		span.EndWith(err)
 	}
-}
-
-// codeOf returns the code of an error, empty for nil.
-func codeOf(err error) string {
-	if err == nil {
-		return ""
-	}
-	return fleet.CodeOf(err)
 }

@@ -106,7 +106,7 @@ func relayOwn(ctx context.Context, b bell, c fleet.Collection) error {
 		}
 		return tx.MarkDispatched(ctx, messages)
 	})
-	span.End(codeOf(err))
+	span.EndWith(err)
 	return err
 }
 

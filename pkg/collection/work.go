@@ -71,7 +71,7 @@ func (w *Worker) Work(ctx context.Context, m fleet.Message) (string, error) {
 		span.End("")
 		return "postponed: the host is busy with another task", nil
 	case err != nil:
-		span.End(codeOf(err))
+		span.EndWith(err)
 		return "", err
 	case claim == nil:
 		span.End("")

@@ -204,8 +204,9 @@ func Draining(ctx context.Context, health *telemetry.Health, wait func() time.Du
 }
 
 // Run is a process from its environment to its end: read reads its configuration, which is refused as a whole with
-// every bad value named; run runs it until a signal comes. A second one ends it at once. args are the process's arguments without its name: there
-// are none, and whoever gives one is told so instead of being ignored. It returns the exit status.
+// every bad value named; run runs it until a signal comes, and a second one ends it at once. args are the process's
+// arguments without its name: there are none, and whoever gives one is told so instead of being ignored. It returns the
+// exit status.
 func Run[C any](stderr io.Writer, name string, args []string, read func(environ []string) (C, error), run func(context.Context, C) error) int {
 	if len(args) > 0 {
 		_, _ = fmt.Fprintf(stderr, "%s takes no arguments: its environment configures it, as docs/operations.md explains.\n", name)

@@ -8,6 +8,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/rollcallhq/rollcall/pkg/fleet"
 )
 
 // A Span is a stretch of work within a trace. Its zero value is none, and may be used as any other.
@@ -80,6 +82,15 @@ func (s Span) End(code string) {
 		s.mark(code)
 		s.span.End()
 	}
+}
+
+// EndWith is End with the code of err, or none for nil.
+func (s Span) EndWith(err error) {
+	if err == nil {
+		s.End("")
+		return
+	}
+	s.End(fleet.CodeOf(err))
 }
 
 func (s Span) mark(code string) {

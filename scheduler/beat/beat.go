@@ -69,9 +69,9 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 func Schedules(s *store.Store, collections *collection.Service, log *slog.Logger) schedule.Config {
 	return schedule.Config{
 		Store: s, Log: log, CheckTypes: collections.CheckTypes,
-		Trigger: func(ctx context.Context, tx *store.Store, actor fleet.Actor, sch fleet.Schedule, due time.Time) (fleet.Collection, error) {
+		Trigger: func(ctx context.Context, tx *store.Store, actor fleet.Actor, sch fleet.Schedule, due time.Time) (_ fleet.Collection, err error) {
 			ctx, span := collections.Traces.Start(ctx, "fire", slog.String("schedule_id", sch.ID.String()))
-			defer span.End("")
+			defer func() { span.EndWith(err) }()
 			if err := collections.Admit(ctx, tx, sch.Priority); err != nil {
 				return fleet.Collection{}, err
 			}
